@@ -1,0 +1,1 @@
+"""The recipe: data, losses, one training step per network, the loop.  Extra `train`; nothing imports it."""

@@ -1,0 +1,1 @@
+"""Speech made by free engines, with exact phone times: sentences, teachers, speakers, and the files they fill."""
