@@ -1,0 +1,213 @@
+"""Jobs, voices and workers as Redis hashes: field names and texts a person can read with redis-cli.
+
+A field that is None or empty is left out.  Unknown fields are passed over when read, so that processes of two
+releases can share one Redis.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from contract.errors import ErrorCode, ErrorInfo
+from contract.schemas import (
+    AudioFormat,
+    Job,
+    JobProgress,
+    JobResult,
+    JobStatus,
+    Priority,
+    Quality,
+    SpeechRequest,
+    StreamFormat,
+    Voice,
+    VoiceStatus,
+    VoiceType,
+    WorkerState,
+)
+
+Fields = dict[str, str]
+_JOB_TEXTS = (
+    "worker",
+    "fingerprint",
+    "reference_audio_blob",
+    "reference_latent_blob",
+    "request_id",
+    "owner",
+    "idempotency_key",
+    "webhook_url",
+)
+_JOB_TIMES = ("started_at", "finished_at", "deadline_at", "lease_until")
+_VOICE_TEXTS = (
+    "consent",
+    "language",
+    "clip_blob",
+    "latent_blob",
+    "prompt_blob",
+    "fingerprint",
+    "revision",
+    "request_id",
+    "owner",
+)
+
+
+def as_json(value: object) -> str:
+    """Compact JSON, letters as they are; dataclasses become objects."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {k: v for k, v in dataclasses.asdict(value).items() if v is not None}
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def job_fields(job: Job) -> Fields:
+    """Everything but what the store itself stamps when it is created (times, status)."""
+    request = dataclasses.asdict(job.request)
+    text = request.pop("text")
+    found: dict[str, str | None] = {
+        "id": job.id,
+        "status": job.status.value,
+        "priority": job.priority.value,
+        "created_at": _time(job.created_at),
+        "queued_at": _time(job.queued_at),
+        "estimate_ms": str(round(job.estimate_s * 1000)),
+        "attempts": str(job.attempts),
+        "token": str(job.token),
+        "cancel_requested": "1" if job.cancel_requested else "0",
+        "text": text,
+        "request": as_json({k: v for k, v in request.items() if v is not None}),
+        "progress": as_json(job.progress),
+        "metadata": as_json(dict(job.metadata)) if job.metadata else None,
+        "result": result_json(job.result) if job.result else None,
+        "error_code": job.error.code.value if job.error else None,
+        "error_detail": job.error.detail if job.error else None,
+    }
+    found |= {name: getattr(job, name) for name in _JOB_TEXTS}
+    found |= {name: _time(getattr(job, name)) for name in _JOB_TIMES}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def job_from_fields(fields: Mapping[str, str]) -> Job:
+    request = json.loads(fields["request"])
+    return Job(
+        id=fields["id"],
+        request=_speech_request(fields["text"], request),
+        status=JobStatus(fields["status"]),
+        priority=Priority(fields["priority"]),
+        created_at=float(fields["created_at"]),
+        queued_at=float(fields["queued_at"]),
+        estimate_s=int(fields["estimate_ms"]) / 1000,
+        attempts=int(fields["attempts"]),
+        token=int(fields["token"]),
+        cancel_requested=fields["cancel_requested"] == "1",
+        progress=JobProgress(**_known(JobProgress, json.loads(fields["progress"]))),
+        result=_result(json.loads(fields["result"])) if "result" in fields else None,
+        error=_error(fields),
+        metadata=json.loads(fields.get("metadata", "{}")),
+        **{name: fields.get(name) for name in _JOB_TEXTS},  # type: ignore[arg-type] # all are str | None
+        **{name: _seconds(fields.get(name)) for name in _JOB_TIMES},  # type: ignore[arg-type] # float | None
+    )
+
+
+def result_json(result: JobResult) -> str:
+    return as_json(result)
+
+
+def voice_fields(voice: Voice) -> Fields:
+    found: dict[str, str | None] = {
+        "id": voice.id,
+        "name": voice.name,
+        "type": voice.type.value,
+        "status": voice.status.value,
+        "version": str(voice.version),
+        "description": voice.description,
+        "style": voice.style,
+        "duration_s": _time(voice.duration_s),
+        "quality": as_json(dict(voice.quality)) if voice.quality else None,
+        "error_code": voice.error.code.value if voice.error else None,
+        "error_detail": voice.error.detail if voice.error else None,
+        "created_at": _time(voice.created_at),
+        "updated_at": _time(voice.updated_at),
+    }
+    found |= {name: getattr(voice, name) for name in _VOICE_TEXTS}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def voice_from_fields(fields: Mapping[str, str]) -> Voice:
+    return Voice(
+        id=fields["id"],
+        name=fields["name"],
+        type=VoiceType(fields["type"]),
+        status=VoiceStatus(fields["status"]),
+        version=int(fields["version"]),
+        description=fields.get("description", ""),
+        style=fields.get("style", "neutral"),
+        duration_s=_seconds(fields.get("duration_s")),
+        quality=json.loads(fields.get("quality", "{}")),
+        error=_error(fields),
+        created_at=float(fields["created_at"]),
+        updated_at=float(fields["updated_at"]),
+        **{name: fields.get(name) for name in _VOICE_TEXTS},
+    )
+
+
+def worker_fields(worker: WorkerState) -> Fields:
+    """Texts as they are, the rest as JSON."""
+    values = {k: v for k, v in dataclasses.asdict(worker).items() if v is not None}
+    return {k: v if isinstance(v, str) else as_json(v) for k, v in values.items()}
+
+
+def worker_from_fields(fields: Mapping[str, str]) -> WorkerState:
+    texts = {item.name for item in dataclasses.fields(WorkerState) if item.type in {"str", "str | None"}}
+    known = _known(WorkerState, fields)
+    values: dict[str, Any] = {k: v if k in texts else json.loads(v) for k, v in known.items()}
+    values["capabilities"] = tuple(values.get("capabilities", ()))
+    return WorkerState(**values)
+
+
+def _speech_request(text: str, values: dict[str, Any]) -> SpeechRequest:
+    values = _known(SpeechRequest, values)
+    quality = values.get("quality")
+    return SpeechRequest(
+        **{
+            **values,
+            "text": text,
+            "quality": Quality(quality) if quality else None,
+            "response_format": AudioFormat(values["response_format"]),
+            "stream_format": StreamFormat(values["stream_format"]),
+        }
+    )
+
+
+def _result(values: dict[str, Any]) -> JobResult:
+    values = _known(JobResult, values)
+    return JobResult(
+        **{
+            **values,
+            "audio_format": AudioFormat(values["audio_format"]),
+            "warnings": tuple(values.get("warnings", ())),
+        }
+    )
+
+
+def _error(fields: Mapping[str, str]) -> ErrorInfo | None:
+    if "error_code" not in fields:
+        return None
+    try:
+        code = ErrorCode(fields["error_code"])
+    except ValueError:  # written by a newer release
+        code = ErrorCode.INTERNAL
+    return ErrorInfo(code, fields.get("error_detail", ""))
+
+
+def _known(record: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    names = {item.name for item in dataclasses.fields(record)}
+    return {name: value for name, value in values.items() if name in names}
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{seconds:.6f}"
+
+
+def _seconds(text: str | None) -> float | None:
+    return None if text is None else float(text)

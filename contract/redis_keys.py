@@ -1,0 +1,166 @@
+"""Every Redis key of the product: spelling, type, writer, reader, lifetime.
+
+| key (below `<prefix>:<schema>:`) | type | writer | reader | lifetime |
+|---|---|---|---|---|
+| `job:{job_id}` | hash | API, then worker | both | `jobs.keep_s` after the end, see `jobs:ended` |
+| `job:{job_id}:chunks` | stream | worker | API | `jobs.chunks_keep_s` |
+| `job:{job_id}:waiters` | string | API | API | a day; counts callers |
+| `jobs:all` | zset | both (Lua) | API | none; ids of erased jobs pruned |
+| `jobs:status:{status}` | zset | both (Lua) | both | none; as above |
+| `jobs:queue:{priority}` | zset | both (Lua) | both | none; a job leaves when claimed |
+| `jobs:unclaimed` | zset | both (Lua) | worker | none; a job leaves when claimed |
+| `jobs:leases` | zset | worker (Lua) | worker | none; a job leaves at its end |
+| `jobs:ended` | zset | both (Lua) | worker | none; a job leaves when erased |
+| `jobs:load` | hash | both (Lua) | API | none; exact sums in milliseconds |
+| `jobs:tokens` | string | worker (Lua) | worker | none; counter of fencing tokens |
+| `inflight:{fingerprint}` | string | API, worker | API | until the job ends |
+| `idempotency:{owner}:{key_hash}` | hash | API | API | `jobs.idempotency_keep_s` |
+| `events` | pub/sub | both (Lua) | API | not stored |
+| `voice:{voice_id}` | hash | API, then worker | both | none |
+| `voices` | zset | API | both | none |
+| `voices:versions` | hash | API | both | none; counts replaced recordings |
+| `audio:{fingerprint}` | string | worker | API | `cache.ttl_s` |
+| `audio:{fingerprint}:about` | hash | worker | API, you | `cache.ttl_s` |
+| `audio:index:used` | zset | both (Lua) | both | none; pruned with the entries |
+| `audio:index:expiry` | zset | both (Lua) | both | none; pruned with the entries |
+| `audio:index:sizes` | hash | both (Lua) | both | none; pruned with the entries |
+| `audio:voice:{voice_id}` | set | both (Lua) | both | none; pruned with the entries |
+| `audio:stats` | hash | both (Lua) | API, you | none |
+| `rate:{key or address}` | hash | API (Lua) | API | until the bucket is full again |
+| `worker:{name}` | hash | worker | API | `jobs.worker_ttl_s`, heartbeat |
+| `workers` | zset | worker | API | none; pruned when read |
+
+Celery's own keys live in another database number, see queues.py.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar
+
+_PREFIX = re.compile(r"[A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True)
+class RedisKeys:
+    """Every key of the product.  SCHEMA rises when a key changes its meaning."""
+
+    prefix: str = "megatts3"
+    SCHEMA: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if not _PREFIX.fullmatch(self.prefix):
+            raise ValueError(f"prefix {self.prefix!r} is not made of letters, digits, dot, dash, underscore")
+
+    @property
+    def root(self) -> str:
+        return f"{self.prefix}:{self.SCHEMA}:"
+
+    def job(self, job_id: str) -> str:
+        """Hash.  Created by the API, moved on by the worker; kept `jobs.keep_s` after the end."""
+        return f"{self.root}job:{job_id}"
+
+    def job_chunks(self, job_id: str) -> str:
+        """Stream of encoded audio, in order.  Worker writes, API reads."""
+        return f"{self.job(job_id)}:chunks"
+
+    def job_waiters(self, job_id: str) -> str:
+        """String: callers who want this job; the last to hang up cancels it.  Kept for a day."""
+        return f"{self.job(job_id)}:waiters"
+
+    def jobs_all(self) -> str:
+        """Sorted set: job id by creation time in seconds."""
+        return f"{self.root}jobs:all"
+
+    def jobs_with_status(self, status: str) -> str:
+        """Sorted set: job id by creation time in seconds, one per status."""
+        return f"{self.root}jobs:status:{status}"
+
+    def job_queue(self, priority: str) -> str:
+        """Sorted set: queued job id by the time it was queued."""
+        return f"{self.root}jobs:queue:{priority}"
+
+    def jobs_unclaimed(self) -> str:
+        """Sorted set: queued job id by the time its message was last sent."""
+        return f"{self.root}jobs:unclaimed"
+
+    def job_leases(self) -> str:
+        """Sorted set: running job id by the end of its lease."""
+        return f"{self.root}jobs:leases"
+
+    def jobs_ended(self) -> str:
+        """Sorted set: ended job id by the time it may be erased."""
+        return f"{self.root}jobs:ended"
+
+    def job_load(self) -> str:
+        """Hash: `queued_interactive_ms`, `queued_batch_ms`, `running_ms` of expected audio."""
+        return f"{self.root}jobs:load"
+
+    def job_tokens(self) -> str:
+        """String: the last fencing token given; only rises."""
+        return f"{self.root}jobs:tokens"
+
+    def inflight(self, fingerprint: str = "") -> str:
+        """String: the live job that computes this fingerprint; gone when it ends."""
+        return f"{self.root}inflight:{fingerprint}"
+
+    def idempotency(self, owner: str, key_hash: str) -> str:
+        """Hash `job_id`, `body`: the first job submitted under this key."""
+        return f"{self.root}idempotency:{owner}:{key_hash}"
+
+    def events(self) -> str:
+        """Pub/sub channel: one JSON object per change of a job or voice."""
+        return f"{self.root}events"
+
+    def voice(self, voice_id: str) -> str:
+        """Hash.  Created by the API, made ready by the worker; no expiry."""
+        return f"{self.root}voice:{voice_id}"
+
+    def voices(self) -> str:
+        """Sorted set: voice id by creation time."""
+        return f"{self.root}voices"
+
+    def voice_versions(self) -> str:
+        """Hash: voice id to the number of recordings it has had, deleted ones included."""
+        return f"{self.root}voices:versions"
+
+    def audio(self, fingerprint: str) -> str:
+        """String: the cached audio, compressed or not (see `about`)."""
+        return f"{self.root}audio:{fingerprint}"
+
+    def audio_about(self, fingerprint: str) -> str:
+        """Hash: voice, format, seconds, bytes, created, hits of the audio beside it."""
+        return f"{self.audio(fingerprint)}:about"
+
+    def audio_used(self) -> str:
+        """Sorted set: fingerprint by the order of last use (a counter, not a time)."""
+        return f"{self.root}audio:index:used"
+
+    def audio_expiry(self) -> str:
+        """Sorted set: fingerprint by the second it expires."""
+        return f"{self.root}audio:index:expiry"
+
+    def audio_sizes(self) -> str:
+        """Hash: fingerprint to bytes held."""
+        return f"{self.root}audio:index:sizes"
+
+    def audio_of_voice(self, voice_id: str) -> str:
+        """Set: fingerprints made with a voice, so that deleting the voice erases them."""
+        return f"{self.root}audio:voice:{voice_id}"
+
+    def audio_stats(self) -> str:
+        """Hash: hits, misses, evictions, expired, bytes, uses."""
+        return f"{self.root}audio:stats"
+
+    def rate(self) -> str:
+        """Prefix of the rate limiter's buckets: hashes `tokens`, `at`."""
+        return f"{self.root}rate:"
+
+    def worker(self, name: str) -> str:
+        """Hash: a worker's last heartbeat; expires with it."""
+        return f"{self.root}worker:{name}"
+
+    def workers(self) -> str:
+        """Sorted set: worker name by its last heartbeat."""
+        return f"{self.root}workers"

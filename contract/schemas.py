@@ -1,0 +1,256 @@
+"""The things both sides speak of: requests, jobs, voices, workers.  Plain frozen dataclasses.
+
+How they are read from a client's JSON or form is wire.py; how they are written to Redis is records.py.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum, unique
+
+from contract.errors import ErrorInfo
+
+DEFAULT_VOICE = "default"
+DEFAULT_SAMPLE_RATE = 24_000  # samples per second: the network's own
+JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+VOICE_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")  # no leading dot: an id is also a folder's name
+
+
+@unique
+class AudioFormat(StrEnum):
+    """Forms an answer can have; the value is the file extension."""
+
+    WAV = "wav"
+    MP3 = "mp3"
+    OPUS = "opus"
+    FLAC = "flac"
+    AAC = "aac"
+    PCM = "pcm"
+
+    @property
+    def content_type(self) -> str:
+        return _CONTENT_TYPES[self]
+
+
+_CONTENT_TYPES: Mapping[AudioFormat, str] = {
+    AudioFormat.WAV: "audio/wav",
+    AudioFormat.MP3: "audio/mpeg",
+    AudioFormat.OPUS: "audio/ogg",
+    AudioFormat.FLAC: "audio/flac",
+    AudioFormat.AAC: "audio/aac",
+    AudioFormat.PCM: "audio/pcm",
+}
+
+
+@unique
+class StreamFormat(StrEnum):
+    AUDIO = "audio"
+    SSE = "sse"
+
+
+@unique
+class Quality(StrEnum):
+    """Named step counts; see STEPS_OF_QUALITY."""
+
+    DRAFT = "draft"
+    STANDARD = "standard"
+    HIGH = "high"
+
+
+STEPS_OF_QUALITY: Mapping[Quality, int] = {Quality.DRAFT: 10, Quality.STANDARD: 32, Quality.HIGH: 64}
+
+
+@unique
+class Priority(StrEnum):
+    INTERACTIVE = "interactive"
+    BATCH = "batch"
+
+
+@dataclass(frozen=True)
+class SpeechRequest:
+    """What is to be said and how; every default filled in.  `seed` None is derived from the content."""
+
+    text: str
+    voice_id: str = DEFAULT_VOICE
+    speed: float = 1.0
+    pitch: float = 1.0
+    emotion: str = "neutral"
+    time_step: int = 32  # solver steps
+    p_w: float = 1.6  # text guidance
+    t_w: float = 2.5  # speaker guidance
+    seed: int | None = None
+    cache: bool = True
+    strict: bool = False
+    quality: Quality | None = None
+    response_format: AudioFormat = AudioFormat.WAV
+    sample_rate: int = DEFAULT_SAMPLE_RATE
+    stream: bool = False
+    stream_format: StreamFormat = StreamFormat.AUDIO
+
+
+@dataclass(frozen=True)
+class JobSubmission:
+    """The body of `POST /api/v1/jobs`: a request, or several items, and how the job is to be treated."""
+
+    request: SpeechRequest
+    items: tuple[SpeechRequest, ...] = ()
+    ssml: str | None = None
+    priority: Priority = Priority.BATCH
+    deadline_s: float | None = None
+    webhook_url: str | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+@unique
+class JobStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in {JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED}
+
+
+@dataclass(frozen=True)
+class JobProgress:
+    segments_done: int = 0
+    segments_total: int = 0
+    steps_done: int = 0
+    steps_total: int = 0
+    audio_s: float = 0.0  # seconds of audio finished so far
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What a finished job left behind.  `audio_blob` is a BlobStore key."""
+
+    audio_blob: str
+    audio_format: AudioFormat
+    duration_s: float
+    sample_rate: int
+    size_bytes: int
+    synthesis_s: float  # compute time from claim to encoded audio
+    segments: int = 1
+    predicted_s: float | None = None  # what the plan said before rendering; None: taken from the cache
+    from_cache: bool = False
+    timestamps_blob: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def rtf(self) -> float:
+        """Seconds of compute per second of audio."""
+        return self.synthesis_s / self.duration_s if self.duration_s else 0.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """The record of one submitted piece of work: the only state there is.  Times are Unix seconds."""
+
+    id: str
+    request: SpeechRequest
+    status: JobStatus = JobStatus.QUEUED
+    priority: Priority = Priority.INTERACTIVE
+    created_at: float = 0.0
+    queued_at: float = 0.0
+    started_at: float | None = None
+    finished_at: float | None = None
+    estimate_s: float = 0.0  # expected seconds of audio, see fingerprint.estimate_audio_s
+    deadline_at: float | None = None
+    attempts: int = 0  # claims so far
+    token: int = 0  # fencing token of the last claim
+    lease_until: float | None = None
+    worker: str | None = None
+    cancel_requested: bool = False
+    progress: JobProgress = JobProgress()
+    result: JobResult | None = None
+    error: ErrorInfo | None = None
+    fingerprint: str | None = None  # of the audio; None: neither shared nor cached
+    reference_audio_blob: str | None = None  # uploaded with the request; None: a registered voice
+    reference_latent_blob: str | None = None
+    request_id: str | None = None
+    owner: str | None = None  # id of the API key, never the key
+    idempotency_key: str | None = None
+    webhook_url: str | None = None
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+@unique
+class VoiceStatus(StrEnum):
+    PREPARING = "preparing"
+    READY = "ready"
+    FAILED = "failed"
+
+
+@unique
+class VoiceType(StrEnum):
+    """Where a voice comes from."""
+
+    BUILTIN = "builtin"  # shipped with the checkpoint
+    CUSTOM = "custom"  # uploaded
+    PROFILE = "profile"  # the platform's read-only folder
+
+
+@dataclass(frozen=True)
+class Voice:
+    """The record of one voice.  `version` rises with each replaced recording; times are Unix seconds."""
+
+    id: str
+    name: str
+    type: VoiceType = VoiceType.CUSTOM
+    status: VoiceStatus = VoiceStatus.PREPARING
+    version: int = 1
+    description: str = ""
+    language: str | None = None
+    style: str = "neutral"
+    consent: str | None = None
+    clip_blob: str | None = None
+    latent_blob: str | None = None
+    prompt_blob: str | None = None  # prompt.safetensors, once ready
+    fingerprint: str | None = None  # of the clip's and latent's bytes, see fingerprint.voice_fingerprint
+    revision: str | None = None  # of the checkpoint that made the prompt
+    duration_s: float | None = None
+    quality: Mapping[str, object] = field(default_factory=dict)  # the reference-clip check
+    error: ErrorInfo | None = None
+    created_at: float = 0.0
+    updated_at: float = 0.0
+    request_id: str | None = None
+    owner: str | None = None
+
+
+@dataclass(frozen=True)
+class WorkerState:
+    """One worker's heartbeat."""
+
+    name: str
+    pid: int
+    host: str
+    device: str
+    precision: str
+    ready: bool
+    checkpoint: str = ""
+    revision: str = ""
+    encoder_available: bool = False
+    gpu_available: bool = False
+    capabilities: tuple[str, ...] = ()
+    max_rows: int = 1
+    active_jobs: int = 0
+    active_rows: int = 0
+    rtf: float | None = None  # measured lately: seconds of compute per second of audio
+    audio_s_per_s: float | None = None  # measured lately, all rows together
+    memory_used_bytes: int | None = None
+    memory_total_bytes: int | None = None
+    gpu_utilization: float | None = None  # 0 … 1
+    started_at: float = 0.0
+    seen_at: float = 0.0
+    problem: str | None = None  # why it is not ready
+
+
+def new_id(kind: str) -> str:
+    """A fresh id such as `job_4f3c…`: 96 random bits, safe in URLs and file names."""
+    return f"{kind}_{secrets.token_hex(12)}"

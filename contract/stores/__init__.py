@@ -1,0 +1,1 @@
+"""Where jobs, voices and bytes are kept.  Protocols, their Redis and file forms, and in-memory twins."""

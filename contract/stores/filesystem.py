@@ -1,0 +1,122 @@
+"""Blobs as files: written aside, synced, renamed.  A reader sees all of a blob or none of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from contract.blob_keys import checked
+from contract.errors import ErrorCode, ServiceError
+from contract.settings import StorageSettings
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+_ASIDE = ".writing-"  # no key has a part with a leading dot
+
+
+class FilesystemBlobStore:
+    """See interfaces.BlobStore.  The first part of a key, its area, has a folder of its own."""
+
+    def __init__(self, folders: Mapping[str, Path]) -> None:
+        self._folders = dict(folders)
+
+    def put(self, key: str, data: bytes) -> None:
+        path = self._path(key)
+        aside = path.with_name(f"{_ASIDE}{secrets.token_hex(8)}")
+        try:
+            descriptor = _create(aside)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                aside.replace(path)
+            finally:
+                aside.unlink(missing_ok=True)
+            _sync_folder(path.parent)
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise ServiceError(ErrorCode.STORAGE_FULL) from error
+            raise
+
+    def get(self, key: str) -> bytes:
+        try:
+            return self._path(key).read_bytes()
+        except FileNotFoundError:
+            raise KeyError(key) from None
+
+    def path(self, key: str) -> Path | None:
+        return self._path(key).absolute()
+
+    def exists(self, key: str) -> bool:
+        return self._path(key).is_file()
+
+    def size_bytes(self, key: str) -> int:
+        try:
+            return self._path(key).stat().st_size
+        except FileNotFoundError:
+            raise KeyError(key) from None
+
+    def delete(self, key: str) -> bool:
+        path = self._path(key)
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return False
+        self._remove_empty(path.parent)
+        return True
+
+    def delete_tree(self, prefix: str) -> int:
+        folder = self._path(prefix)
+        count = sum(p.is_file() and not p.name.startswith(_ASIDE) for p in folder.rglob("*"))
+        shutil.rmtree(folder, ignore_errors=True)
+        return count
+
+    def _path(self, key: str) -> Path:
+        area, _, rest = checked(key).partition("/")
+        return self._folders[area] / rest
+
+    def _remove_empty(self, folder: Path) -> None:
+        """Folders between a blob and its area that nothing lies in any more."""
+        roots = set(self._folders.values())
+        while folder not in roots:
+            try:
+                folder.rmdir()
+            except OSError:  # not empty, or someone was quicker
+                return
+            folder = folder.parent
+
+
+def open_blobs(storage: StorageSettings) -> FilesystemBlobStore:
+    """One folder per area, as the settings place them; folders are made when something is put in."""
+    return FilesystemBlobStore(
+        {
+            "voices": storage.voices_dir,
+            "jobs": storage.jobs_dir,
+            "temp": storage.temp_dir,
+            "cache": storage.cache_dir,
+        }
+    )
+
+
+def _create(path: Path) -> int:
+    """Open a new file for writing; its folder may vanish under us when another blob in it is deleted."""
+    for _ in range(10):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        except FileNotFoundError:
+            continue
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,352 @@
+"""What the API and the worker ask of their stores.  Every method is safe from any thread.
+
+A store that is away raises ServiceError(STORE_UNAVAILABLE); AudioCache never does: it misses.
+Not here: how it is done (redis_jobs.py, redis_voices.py, redis_audio.py, filesystem.py, memory.py).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum, unique
+from pathlib import Path
+from typing import Protocol
+
+from contract.errors import ErrorInfo
+from contract.schemas import (
+    AudioFormat,
+    Job,
+    JobProgress,
+    JobResult,
+    JobStatus,
+    Voice,
+    WorkerState,
+)
+
+
+@dataclass(frozen=True)
+class Created:
+    """Answer of JobStore.create.  `is_new` False: an equal job was there already (resend or shared)."""
+
+    job: Job
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A worker's right to a job, until `job.lease_until`.  Every later call needs `token`."""
+
+    job: Job
+    token: int
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """Answer to a heartbeat.  `alive` False: the lease is lost, stop and write nothing."""
+
+    alive: bool
+    cancel_requested: bool = False
+
+
+@dataclass(frozen=True)
+class JobPage:
+    jobs: tuple[Job, ...]
+    cursor: str | None  # hand back to go on; None at the end
+
+
+@dataclass(frozen=True)
+class QueueDepth:
+    """Work that waits and work that runs.  Audio seconds are sums of `Job.estimate_s`, to the millisecond."""
+
+    queued_jobs: int = 0
+    running_jobs: int = 0
+    queued_audio_s: float = 0.0
+    queued_interactive_audio_s: float = 0.0
+    running_audio_s: float = 0.0
+    oldest_queued_at: float | None = None
+
+
+class JobStore(Protocol):
+    """The job record and its transitions, each atomic: queued → running → done | failed | cancelled."""
+
+    def create(self, job: Job, *, share: bool = True, body_hash: str = "") -> Created:
+        """Durably write a queued job, its times stamped by the store; then send its message.
+
+        With `job.idempotency_key` a re-send returns the first job; with another `body_hash` it is a CONFLICT.
+        With `share` and `job.fingerprint`, a live job of the same fingerprint is returned instead.
+        """
+        ...
+
+    def get(self, job_id: str) -> Job | None: ...
+
+    def list(
+        self,
+        *,
+        status: JobStatus | None = None,
+        owner: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> JobPage:
+        """Newest first."""
+        ...
+
+    def claim(self, job_id: str, *, worker: str, lease_s: float) -> Claim | None:
+        """Queued → running, with a lease and a token greater than any before.  None: not to be had."""
+        ...
+
+    def heartbeat(self, job_id: str, token: int, *, lease_s: float, progress: JobProgress | None = None) -> Heartbeat:
+        """Renew the lease; announces the job when progress was given."""
+        ...
+
+    def finish(self, job_id: str, token: int, result: JobResult) -> bool:
+        """Running → done.  False: the token does not hold the job.  A repeat is True and changes nothing."""
+        ...
+
+    def fail(self, job_id: str, token: int, error: ErrorInfo) -> bool:
+        """Running → failed.  False as in finish."""
+        ...
+
+    def cancelled(self, job_id: str, token: int) -> bool:
+        """Running → cancelled, said by the worker that stopped.  False as in finish."""
+        ...
+
+    def release(self, job_id: str, token: int) -> bool:
+        """Running → queued, by a worker that drains; no crash is counted.  The caller sends a new message."""
+        ...
+
+    def request_cancel(self, job_id: str) -> Job | None:
+        """Queued → cancelled at once; running: the flag the next heartbeat tells.  The job as it then is."""
+        ...
+
+    def expired(self, limit: int = 100) -> tuple[str, ...]:
+        """Ids of running jobs whose lease has run out."""
+        ...
+
+    def requeue(self, job_id: str, *, max_attempts: int = 2) -> Job | None:
+        """Put a job with an expired lease back, or end it failed(worker_lost) after `max_attempts` claims.
+
+        None: its lease is not expired (another sweeper was first).  The caller sends a new message if queued.
+        """
+        ...
+
+    def resend_due(self, *, older_than_s: float, limit: int = 100) -> tuple[Job, ...]:
+        """Queued jobs nobody claimed for so long that a message may be lost; each told once per period."""
+        ...
+
+    def outdated(self, limit: int = 100) -> tuple[str, ...]:
+        """Ids of jobs that ended longer ago than they are kept: erase their blobs, then delete them."""
+        ...
+
+    def delete(self, job_id: str) -> Job | None:
+        """Erase an ended job's record; returns it so that its blobs can go too.  None: not there, or live."""
+        ...
+
+    def queue_position(self, job_id: str) -> int | None:
+        """Jobs in front of this one (0 is next); None when it does not wait."""
+        ...
+
+    def depth(self) -> QueueDepth: ...
+
+
+@unique
+class EventKind(StrEnum):
+    JOB = "job"
+    VOICE = "voice"
+    RESYNC = "resync"  # the connection was lost: anything may have changed, look again
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something changed.  `status` is a JobStatus or VoiceStatus value; read the record for the rest."""
+
+    kind: EventKind
+    id: str = ""
+    status: str = ""
+
+
+class Events(Protocol):
+    """One channel for all changes, so that one subscriber per process serves all waiters."""
+
+    def publish(self, event: Event) -> None:
+        """Tell everyone; the stores do this themselves on each transition."""
+        ...
+
+    def listen(self, stop: threading.Event) -> Iterator[Event]:
+        """Every event from now until `stop`.
+
+        The first is a RESYNC, sent once the subscription stands; after a lost connection comes another.
+        """
+        ...
+
+
+class VoiceStore(Protocol):
+    def create(self, voice: Voice, *, replace: bool = False) -> Voice:
+        """Write a voice; the stored record (version, times) is returned.
+
+        ServiceError(VOICE_EXISTS) when the id is taken and `replace` is False.
+        """
+        ...
+
+    def get(self, voice_id: str) -> Voice | None: ...
+
+    def list(self) -> tuple[Voice, ...]:
+        """All voices, oldest first."""
+        ...
+
+    def prepared(
+        self,
+        voice_id: str,
+        version: int,
+        *,
+        prompt_blob: str,
+        revision: str,
+        duration_s: float | None = None,
+        quality: Mapping[str, object] | None = None,
+    ) -> bool:
+        """→ ready.  False: the voice is gone or was replaced meanwhile; nothing was written."""
+        ...
+
+    def failed(self, voice_id: str, version: int, error: ErrorInfo) -> bool:
+        """→ failed.  False as in prepared."""
+        ...
+
+    def update(
+        self,
+        voice_id: str,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        language: str | None = None,
+        style: str | None = None,
+    ) -> Voice | None:
+        """Change what a person may change; None: no such voice."""
+        ...
+
+    def delete(self, voice_id: str) -> Voice | None:
+        """Erase the record; returns it so that blobs and cached audio can go too."""
+        ...
+
+
+class BlobStore(Protocol):
+    """Bytes by key.  A key is `<area>/<name>[/<name>…]`, made by blob_keys.py, never a path from a user."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Durable when it returns, never seen half written.  ServiceError(STORAGE_FULL): there is no room."""
+        ...
+
+    def get(self, key: str) -> bytes:
+        """KeyError when there is none."""
+        ...
+
+    def path(self, key: str) -> Path | None:
+        """A local file with these bytes, for sending ranges of it; None when the store has no files."""
+        ...
+
+    def exists(self, key: str) -> bool: ...
+
+    def size_bytes(self, key: str) -> int:
+        """KeyError when there is none."""
+        ...
+
+    def delete(self, key: str) -> bool:
+        """False: there was none."""
+        ...
+
+    def delete_tree(self, prefix: str) -> int:
+        """Erase every blob below `prefix`; how many."""
+        ...
+
+
+@dataclass(frozen=True)
+class CachedAudio:
+    """Encoded audio and what a person may want to know of it."""
+
+    data: bytes
+    voice_id: str
+    audio_format: AudioFormat
+    duration_s: float
+    sample_rate: int
+    created_at: float = 0.0
+    hits: int = 0
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class CacheStats:
+    hits: int = 0
+    misses: int = 0
+    evictions: int = 0
+    expired: int = 0
+    entries: int = 0
+    size_bytes: int = 0
+    max_bytes: int = 0
+    unavailable: int = 0  # misses of this process because Redis was away
+
+    @property
+    def hit_ratio(self) -> float:
+        asked = self.hits + self.misses
+        return self.hits / asked if asked else 0.0
+
+
+class AudioCache(Protocol):
+    """Finished audio by fingerprint, least recently used out first.  Never raises: a broken cache misses."""
+
+    def get(self, fingerprint: str) -> CachedAudio | None: ...
+
+    def put(self, fingerprint: str, audio: CachedAudio) -> bool:
+        """False: not kept (too large, switched off, or Redis away)."""
+        ...
+
+    def delete(self, fingerprint: str) -> bool: ...
+
+    def delete_voice(self, voice_id: str) -> int:
+        """Erase all audio made with a voice; how many.  The one method that raises when Redis is away."""
+        ...
+
+    def stats(self) -> CacheStats: ...
+
+
+class WorkerRegistry(Protocol):
+    def heartbeat(self, worker: WorkerState, *, ttl_s: float) -> None:
+        """Say that a worker lives; forgotten after `ttl_s`."""
+        ...
+
+    def remove(self, name: str) -> None: ...
+
+    def list(self) -> tuple[WorkerState, ...]:
+        """Workers alive now, by name."""
+        ...
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of encoded audio on its way to the client."""
+
+    sequence: int
+    data: bytes
+    is_last: bool = False
+    about: Mapping[str, str] = field(default_factory=dict)
+
+
+class ChunkStream(Protocol):
+    """Chunks of running jobs, in order.  A second attempt starts over under its own token."""
+
+    def append(self, job_id: str, token: int, chunk: Chunk) -> None: ...
+
+    def read(self, job_id: str, token: int, *, after: int = -1, wait_s: float = 0.0) -> tuple[Chunk, ...]:
+        """Chunks with a sequence above `after`; waits up to `wait_s` when there are none yet."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stores:
+    """All stores of a process, opened together; see stores/opening.py."""
+
+    jobs: JobStore
+    voices: VoiceStore
+    blobs: BlobStore
+    audio_cache: AudioCache
+    events: Events
+    workers: WorkerRegistry
+    chunks: ChunkStream

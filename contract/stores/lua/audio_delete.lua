@@ -1,0 +1,2 @@
+-- Answers 1 when there was such an entry.
+return drop(id, '')

@@ -1,0 +1,12 @@
+-- ARGV: 4 worker, 5 lease in seconds.  Answers the hash, or nothing when the job is not to be had.
+if get('status') ~= 'queued' then
+  return {}
+end
+move('queued', 'running')
+local token = redis.call('INCR', tokens)
+redis.call('HINCRBY', job, 'attempts', 1)
+redis.call('HSET', job, 'token', token, 'worker', ARGV[4], 'started_at', seconds(now),
+  'lease_until', seconds(now + ARGV[5]), 'progress', '{}')
+redis.call('ZADD', leases, seconds(now + ARGV[5]), id)
+announce('running')
+return redis.call('HGETALL', job)

@@ -1,0 +1,228 @@
+"""In-memory twins of the stores, for tests; jobs and voices have files of their own beside this one."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from contract.blob_keys import checked
+from contract.schemas import WorkerState
+from contract.settings import Settings
+from contract.stores.interfaces import (
+    CachedAudio,
+    CacheStats,
+    Chunk,
+    Event,
+    EventKind,
+    Stores,
+)
+from contract.stores.memory_jobs import MemoryJobStore
+from contract.stores.memory_voices import MemoryVoiceStore
+
+
+class MemoryEvents:
+    """See interfaces.Events."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._listeners: list[queue.SimpleQueue[Event]] = []
+
+    def publish(self, event: Event) -> None:
+        with self._lock:
+            for listener in self._listeners:
+                listener.put(event)
+
+    def listen(self, stop: threading.Event) -> Iterator[Event]:
+        mine: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        mine.put(Event(EventKind.RESYNC))
+        with self._lock:
+            self._listeners.append(mine)
+        try:
+            while not stop.is_set():
+                try:
+                    yield mine.get(timeout=0.05)
+                except queue.Empty:
+                    continue
+        finally:
+            with self._lock:
+                self._listeners.remove(mine)
+
+
+class MemoryBlobStore:
+    """See interfaces.BlobStore."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blobs: dict[str, bytes] = {}
+
+    def put(self, key: str, data: bytes) -> None:
+        with self._lock:
+            self._blobs[checked(key)] = bytes(data)
+
+    def get(self, key: str) -> bytes:
+        return self._blobs[checked(key)]
+
+    def path(self, key: str) -> Path | None:
+        checked(key)
+        return None
+
+    def exists(self, key: str) -> bool:
+        return checked(key) in self._blobs
+
+    def size_bytes(self, key: str) -> int:
+        return len(self._blobs[checked(key)])
+
+    def delete(self, key: str) -> bool:
+        with self._lock:
+            return self._blobs.pop(checked(key), None) is not None
+
+    def delete_tree(self, prefix: str) -> int:
+        below = checked(prefix) + "/"
+        with self._lock:
+            doomed = [key for key in self._blobs if key.startswith(below)]
+            for key in doomed:
+                del self._blobs[key]
+        return len(doomed)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    audio: CachedAudio
+    size_bytes: int
+    expires_at: float
+
+
+class MemoryAudioCache:
+    """See interfaces.AudioCache."""
+
+    def __init__(self, *, clock: Callable[[], float], ttl_s: float, max_bytes: int, enabled: bool = True) -> None:
+        self._clock = clock
+        self._ttl_s = ttl_s
+        self._max_bytes = max_bytes
+        self._enabled = enabled
+        self._lock = threading.RLock()
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()  # least recently used first
+        self._counts = {"hits": 0, "misses": 0, "evictions": 0, "expired": 0}
+
+    def get(self, fingerprint: str) -> CachedAudio | None:
+        if not self._enabled:
+            return None
+        with self._lock:
+            self._drop_expired()
+            entry = self._entries.get(fingerprint)
+            self._counts["misses" if entry is None else "hits"] += 1
+            if entry is None:
+                return None
+            entry = replace(entry, audio=replace(entry.audio, hits=entry.audio.hits + 1))
+            self._entries[fingerprint] = entry
+            self._entries.move_to_end(fingerprint)
+            return entry.audio
+
+    def put(self, fingerprint: str, audio: CachedAudio) -> bool:
+        size_bytes = len(audio.data)
+        if not self._enabled or size_bytes > self._max_bytes:
+            return False
+        with self._lock:
+            self._drop_expired()
+            now_s = self._clock()
+            self._entries.pop(fingerprint, None)
+            audio = replace(audio, created_at=now_s, hits=0)
+            self._entries[fingerprint] = _Entry(audio, size_bytes, now_s + self._ttl_s)
+            while sum(e.size_bytes for e in self._entries.values()) > self._max_bytes:
+                self._entries.popitem(last=False)
+                self._counts["evictions"] += 1
+            return True
+
+    def delete(self, fingerprint: str) -> bool:
+        with self._lock:
+            return self._entries.pop(fingerprint, None) is not None
+
+    def delete_voice(self, voice_id: str) -> int:
+        with self._lock:
+            self._drop_expired()
+            doomed = [f for f, e in self._entries.items() if e.audio.voice_id == voice_id]
+            for fingerprint in doomed:
+                del self._entries[fingerprint]
+        return len(doomed)
+
+    def stats(self) -> CacheStats:
+        with self._lock:
+            self._drop_expired()
+            held = sum(e.size_bytes for e in self._entries.values())
+            return CacheStats(**self._counts, entries=len(self._entries), size_bytes=held, max_bytes=self._max_bytes)
+
+    def _drop_expired(self) -> None:
+        now_s = self._clock()
+        for fingerprint in [f for f, e in self._entries.items() if e.expires_at <= now_s]:
+            del self._entries[fingerprint]
+            self._counts["expired"] += 1
+
+
+class MemoryWorkerRegistry:
+    """See interfaces.WorkerRegistry."""
+
+    def __init__(self, *, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._workers: dict[str, tuple[WorkerState, float]] = {}
+
+    def heartbeat(self, worker: WorkerState, *, ttl_s: float) -> None:
+        now_s = self._clock()
+        with self._lock:
+            self._workers[worker.name] = (replace(worker, seen_at=now_s), now_s + ttl_s)
+
+    def remove(self, name: str) -> None:
+        with self._lock:
+            self._workers.pop(name, None)
+
+    def list(self) -> tuple[WorkerState, ...]:
+        now_s = self._clock()
+        with self._lock:
+            return tuple(self._workers[n][0] for n in sorted(self._workers) if self._workers[n][1] > now_s)
+
+
+class MemoryChunkStream:
+    """See interfaces.ChunkStream."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._chunks: dict[tuple[str, int], list[Chunk]] = {}
+
+    def append(self, job_id: str, token: int, chunk: Chunk) -> None:
+        with self._changed:
+            self._chunks.setdefault((job_id, token), []).append(chunk)
+            self._changed.notify_all()
+
+    def read(self, job_id: str, token: int, *, after: int = -1, wait_s: float = 0.0) -> tuple[Chunk, ...]:
+        def found() -> tuple[Chunk, ...]:
+            return tuple(c for c in self._chunks.get((job_id, token), ()) if c.sequence > after)
+
+        with self._changed:
+            self._changed.wait_for(found, timeout=wait_s)
+            return found()
+
+
+def memory_stores(settings: Settings, *, clock: Callable[[], float] = time.time) -> Stores:
+    """All twins, sharing one clock and one channel of events."""
+    events = MemoryEvents()
+    cache = settings.cache
+    jobs = MemoryJobStore(
+        events,
+        clock=clock,
+        keep_s=settings.jobs.keep_s,
+        idempotency_keep_s=settings.jobs.idempotency_keep_s,
+    )
+    return Stores(
+        jobs=jobs,
+        voices=MemoryVoiceStore(events, clock=clock),
+        blobs=MemoryBlobStore(),
+        audio_cache=MemoryAudioCache(clock=clock, ttl_s=cache.ttl_s, max_bytes=cache.max_bytes, enabled=cache.enabled),
+        events=events,
+        workers=MemoryWorkerRegistry(clock=clock),
+        chunks=MemoryChunkStream(),
+    )

@@ -1,0 +1,46 @@
+"""Open all stores of a process.  Nothing is connected until it is used."""
+
+from __future__ import annotations
+
+import time
+
+from contract.redis_keys import RedisKeys
+from contract.settings import Settings
+from contract.stores.connection import Clock, connect
+from contract.stores.filesystem import open_blobs
+from contract.stores.interfaces import Stores
+from contract.stores.redis_audio import RedisAudioCache
+from contract.stores.redis_chunks import RedisChunkStream
+from contract.stores.redis_events import RedisEvents
+from contract.stores.redis_jobs import RedisJobStore
+from contract.stores.redis_voices import RedisVoiceStore
+from contract.stores.redis_workers import RedisWorkerRegistry
+
+
+def open_stores(settings: Settings, *, clock: Clock | None = None) -> Stores:
+    """Redis for records and cached audio, files for blobs.
+
+    clock: for tests; None is the Redis server's clock for leases and this host's for the rest.
+    """
+    keys = RedisKeys(settings.redis.prefix)
+    redis = connect(settings.redis)
+    cache_url = settings.cache.redis_url
+    cache = redis if cache_url in {None, settings.redis.url} else connect(settings.redis, url=cache_url)
+    host_clock = clock or time.time
+    return Stores(
+        jobs=RedisJobStore(
+            redis,
+            keys,
+            keep_s=settings.jobs.keep_s,
+            idempotency_keep_s=settings.jobs.idempotency_keep_s,
+            clock=clock,
+        ),
+        voices=RedisVoiceStore(redis, keys, clock=host_clock),
+        blobs=open_blobs(settings.storage),
+        audio_cache=RedisAudioCache(cache, keys, settings.cache, clock=clock),
+        events=RedisEvents(redis, keys),
+        workers=RedisWorkerRegistry(redis, keys, clock=host_clock),
+        chunks=RedisChunkStream(
+            redis, connect(settings.redis, blocking=True), keys, keep_s=settings.jobs.chunks_keep_s
+        ),
+    )

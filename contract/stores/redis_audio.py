@@ -1,0 +1,138 @@
+"""The audio cache in Redis: bytes, and a readable hash beside them.
+
+Time to live and byte budget are kept here, in exact least-recently-used order (lua/audio_*.lua), whatever the
+server's own policy.  Redis away is a miss.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import zlib
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from contract.records import Fields
+from contract.redis_keys import RedisKeys
+from contract.schemas import AudioFormat
+from contract.settings import CacheSettings
+from contract.stores.connection import Clock, decoded, lua, translated
+from contract.stores.interfaces import CachedAudio, CacheStats
+
+_SCRIPTS = ("get", "put", "delete", "delete_voice", "stats")
+_COMPRESSIBLE = {AudioFormat.WAV, AudioFormat.PCM}  # the others are compressed already
+_ZLIB_LEVEL = 1  # speech gains little more from higher levels, and they are several times slower
+_COUNTS = ("hits", "misses", "evictions", "expired")
+
+
+class RedisAudioCache:
+    """See interfaces.AudioCache.  `_unavailable` is the only state of its own."""
+
+    def __init__(self, redis: Redis, keys: RedisKeys, settings: CacheSettings, *, clock: Clock | None = None) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._settings = settings
+        self._clock = clock or time.time
+        self._scripts = {n: redis.register_script(lua("audio_prelude", f"audio_{n}")) for n in _SCRIPTS}
+        self._lock = threading.Lock()
+        self._unavailable = 0
+
+    def get(self, fingerprint: str) -> CachedAudio | None:
+        if not self._settings.enabled:
+            return None
+        try:
+            found = self._run("get", fingerprint)
+        except RedisError:
+            self._count_unavailable()
+            return None
+        if not found:
+            return None
+        data, about = found
+        return _from_hash(data, decoded(about))
+
+    def put(self, fingerprint: str, audio: CachedAudio) -> bool:
+        if not self._settings.enabled:
+            return False
+        data, encoding = audio.data, "identity"
+        if self._settings.compression and audio.audio_format in _COMPRESSIBLE:
+            data, encoding = zlib.compress(audio.data, _ZLIB_LEVEL), "zlib"
+        about = _to_hash(audio, encoding=encoding, created_at=self._clock(), size_bytes=len(data))
+        flat = [part for pair in about.items() for part in pair]
+        limits = (self._settings.ttl_s, self._settings.max_bytes)
+        try:
+            return bool(self._run("put", fingerprint, data, *limits, audio.voice_id, *flat))
+        except RedisError:
+            self._count_unavailable()
+            return False
+
+    def delete(self, fingerprint: str) -> bool:
+        try:
+            return bool(self._run("delete", fingerprint))
+        except RedisError:
+            self._count_unavailable()
+            return False
+
+    def delete_voice(self, voice_id: str) -> int:
+        with translated():
+            return int(self._run("delete_voice", "", voice_id))
+
+    def stats(self) -> CacheStats:
+        try:
+            entries, pairs = self._run("stats", "")
+        except RedisError:
+            self._count_unavailable()
+            return CacheStats(max_bytes=self._settings.max_bytes, unavailable=self._unavailable)
+        counts = {name: int(value) for name, value in decoded(pairs).items()}
+        return CacheStats(
+            **{name: counts.get(name, 0) for name in _COUNTS},
+            entries=int(entries),
+            size_bytes=counts.get("bytes", 0),
+            max_bytes=self._settings.max_bytes,
+            unavailable=self._unavailable,
+        )
+
+    def _count_unavailable(self) -> None:
+        with self._lock:
+            self._unavailable += 1
+
+    def _run(self, script: str, fingerprint: str, *arguments: str | float | bytes) -> Any:  # Any: the script's
+        keys = self._keys
+        marker = "*"
+        start, _, ending = keys.audio_about(marker).partition(marker)
+        listed = [keys.audio_used(), keys.audio_expiry(), keys.audio_sizes(), keys.audio_stats()]
+        common = [fingerprint, repr(self._clock()), start, ending, keys.audio_of_voice("")]
+        return self._scripts[script](keys=listed, args=[*common, *arguments])
+
+
+def _to_hash(audio: CachedAudio, *, encoding: str, created_at: float, size_bytes: int) -> Fields:
+    found = {
+        "voice": audio.voice_id,
+        "format": audio.audio_format.value,
+        "seconds": f"{audio.duration_s:.3f}",
+        "sample_rate": str(audio.sample_rate),
+        "bytes": str(size_bytes),
+        "audio_bytes": str(len(audio.data)),
+        "encoding": encoding,
+        "created": f"{created_at:.3f}",
+        "hits": "0",
+    }
+    return found if audio.seed is None else {**found, "seed": str(audio.seed)}
+
+
+def _from_hash(data: bytes, about: Fields) -> CachedAudio | None:
+    try:
+        plain = zlib.decompress(data) if about.get("encoding") == "zlib" else data
+    except zlib.error:  # someone else wrote here
+        return None
+    return CachedAudio(
+        data=plain,
+        voice_id=about["voice"],
+        audio_format=AudioFormat(about["format"]),
+        duration_s=float(about["seconds"]),
+        sample_rate=int(about["sample_rate"]),
+        created_at=float(about["created"]),
+        hits=int(about["hits"]),
+        seed=int(about["seed"]) if "seed" in about else None,
+    )

@@ -1,0 +1,231 @@
+"""The job store in Redis.  Every transition is one Lua script (lua/jobs_*.lua): whole or not at all.
+
+Leases are measured by the Redis server's clock, the one clock all hosts share, unless a test hands one in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from redis import Redis
+
+from contract.errors import ErrorCode, ErrorInfo, ServiceError
+from contract.records import as_json, job_fields, job_from_fields, result_json
+from contract.redis_keys import RedisKeys
+from contract.schemas import JOB_ID, Job, JobProgress, JobResult, JobStatus, Priority
+from contract.stores.connection import Clock, decoded, lua, translated
+from contract.stores.cursor import Place, decode, encode
+from contract.stores.interfaces import Claim, Created, Heartbeat, JobPage, QueueDepth
+from contract.stores.memory_jobs import LOST
+
+_SCRIPTS = ("create", "claim", "heartbeat", "end", "put_back", "cancel", "delete", "resend")
+_PAGE = 100
+
+
+class RedisJobStore:
+    """See interfaces.JobStore."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        keys: RedisKeys,
+        *,
+        keep_s: float,
+        idempotency_keep_s: int,
+        clock: Clock | None = None,
+    ) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._keep_s = keep_s
+        self._idempotency_keep_s = idempotency_keep_s
+        self._clock = clock
+        self._scripts = {n: redis.register_script(lua("jobs_prelude", f"jobs_{n}")) for n in _SCRIPTS}
+
+    def create(self, job: Job, *, share: bool = True, body_hash: str = "") -> Created:
+        key = ""
+        if job.idempotency_key:
+            digest = hashlib.sha256(job.idempotency_key.encode()).hexdigest()
+            key = self._keys.idempotency(job.owner or "", digest)
+        fields = job_fields(job)
+        arguments: tuple[str | int, ...] = (
+            int(share),
+            job.fingerprint or "",
+            body_hash,
+            self._idempotency_keep_s,
+        )
+        flat = [part for pair in fields.items() for part in pair]
+        with translated():
+            outcome, found = self._run("create", job.id, *arguments, *flat, key=key)
+        if outcome == b"conflict":
+            raise ServiceError(ErrorCode.CONFLICT, "this Idempotency-Key was used with another body")
+        known = self.get(found.decode())
+        if known is None:
+            raise ServiceError(ErrorCode.STORE_UNAVAILABLE, "the job vanished as it was written")
+        return Created(known, is_new=outcome == b"new")
+
+    def get(self, job_id: str) -> Job | None:
+        if not JOB_ID.fullmatch(job_id):  # else `x:chunks` would name another key of ours
+            return None
+        with translated():
+            fields = decoded(self._redis.hgetall(self._keys.job(job_id)))
+        return job_from_fields(fields) if "id" in fields else None
+
+    def list(
+        self,
+        *,
+        status: JobStatus | None = None,
+        owner: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> JobPage:
+        index = self._keys.jobs_all() if status is None else self._keys.jobs_with_status(status)
+        before = None if cursor is None else decode(cursor)
+        found: list[Job] = []
+        offset = 0
+        with translated():
+            while len(found) <= limit:
+                page = self._ids(index, before, offset)
+                if not page:
+                    break
+                offset += len(page)
+                ids = [job_id for created_at, job_id in page if before is None or (created_at, job_id) < before]
+                found += [job for job in self._read(ids) if owner in {None, job.owner}]
+        more = len(found) > limit
+        found = found[:limit]
+        return JobPage(tuple(found), encode(found[-1]) if more else None)
+
+    def _ids(self, index: str, before: Place | None, offset: int) -> Sequence[Place]:  # newest first
+        highest = "+inf" if before is None else repr(before[0])
+        page: Any = self._redis.zrevrangebyscore(index, highest, "-inf", start=offset, num=_PAGE, withscores=True)
+        return [(float(score), member.decode()) for member, score in page]
+
+    def _read(self, ids: Sequence[str]) -> Sequence[Job]:
+        with self._redis.pipeline(transaction=False) as pipe:
+            for job_id in ids:
+                pipe.hgetall(self._keys.job(job_id))
+            records = [decoded(record) for record in pipe.execute()]
+        return [job_from_fields(record) for record in records if "id" in record]
+
+    def claim(self, job_id: str, *, worker: str, lease_s: float) -> Claim | None:
+        with translated():
+            record = decoded(self._run("claim", job_id, worker, lease_s))
+        if not record:
+            return None
+        job = job_from_fields(record)
+        return Claim(job, job.token)
+
+    def heartbeat(self, job_id: str, token: int, *, lease_s: float, progress: JobProgress | None = None) -> Heartbeat:
+        told = as_json(progress) if progress else ""
+        with translated():
+            alive, cancel = self._run("heartbeat", job_id, token, lease_s, told)
+        return Heartbeat(alive=bool(alive), cancel_requested=bool(cancel))
+
+    def finish(self, job_id: str, token: int, result: JobResult) -> bool:
+        return self._end(job_id, token, JobStatus.DONE, "result", result_json(result))
+
+    def fail(self, job_id: str, token: int, error: ErrorInfo) -> bool:
+        fields = ("error_code", error.code.value, "error_detail", error.detail)
+        return self._end(job_id, token, JobStatus.FAILED, *fields)
+
+    def cancelled(self, job_id: str, token: int) -> bool:
+        return self._end(job_id, token, JobStatus.CANCELLED)
+
+    def _end(self, job_id: str, token: int, status: JobStatus, *fields: str) -> bool:
+        with translated():
+            return bool(self._run("end", job_id, token, status.value, self._keep_s, *fields))
+
+    def release(self, job_id: str, token: int) -> bool:
+        with translated():
+            return bool(self._run("put_back", job_id, token, 0, self._keep_s, "", ""))
+
+    def request_cancel(self, job_id: str) -> Job | None:
+        if self.get(job_id) is None:
+            return None
+        with translated():
+            self._run("cancel", job_id, self._keep_s)
+        return self.get(job_id)
+
+    def expired(self, limit: int = 100) -> tuple[str, ...]:
+        with translated():
+            return self._until_now(self._keys.job_leases(), limit)
+
+    def requeue(self, job_id: str, *, max_attempts: int = 2) -> Job | None:
+        with translated():
+            done = self._run("put_back", job_id, "", max_attempts, self._keep_s, LOST.code.value, LOST.detail)
+        return self.get(job_id) if done else None
+
+    def resend_due(self, *, older_than_s: float, limit: int = 100) -> tuple[Job, ...]:
+        with translated():
+            due = self._run("resend", "", older_than_s, limit)
+            return tuple(self._read([member.decode() for member in due]))
+
+    def outdated(self, limit: int = 100) -> tuple[str, ...]:
+        with translated():
+            return self._until_now(self._keys.jobs_ended(), limit)
+
+    def delete(self, job_id: str) -> Job | None:
+        if not JOB_ID.fullmatch(job_id):
+            return None
+        with translated():
+            record = decoded(self._run("delete", job_id, key=self._keys.job_chunks(job_id)))
+        return job_from_fields(record) if "id" in record else None
+
+    def queue_position(self, job_id: str) -> int | None:
+        first, second = (self._keys.job_queue(p) for p in (Priority.INTERACTIVE, Priority.BATCH))
+        with translated(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.zrank(first, job_id)
+            pipe.zrank(second, job_id)
+            pipe.zcard(first)
+            rank, later_rank, ahead = pipe.execute()
+        if rank is not None:
+            return int(rank)
+        return None if later_rank is None else int(ahead) + int(later_rank)
+
+    def depth(self) -> QueueDepth:
+        with translated(), self._redis.pipeline(transaction=True) as pipe:
+            for status in (JobStatus.QUEUED, JobStatus.RUNNING):
+                pipe.zcard(self._keys.jobs_with_status(status))
+            pipe.hgetall(self._keys.job_load())
+            for priority in Priority:
+                pipe.zrange(self._keys.job_queue(priority), 0, 0, withscores=True)
+            queued, running, load, *oldest = pipe.execute()
+        ms = {name: int(value) for name, value in decoded(load).items()}
+        interactive_ms = ms.get("queued_interactive_ms", 0)
+        return QueueDepth(
+            queued_jobs=queued,
+            running_jobs=running,
+            queued_audio_s=(interactive_ms + ms.get("queued_batch_ms", 0)) / 1000,
+            queued_interactive_audio_s=interactive_ms / 1000,
+            running_audio_s=ms.get("running_ms", 0) / 1000,
+            oldest_queued_at=min((float(first[0][1]) for first in oldest if first), default=None),
+        )
+
+    def _until_now(self, index: str, limit: int) -> tuple[str, ...]:
+        found: Any = self._redis.zrangebyscore(index, "-inf", self._now_s(), start=0, num=limit)
+        return tuple(member.decode() for member in found)
+
+    def _now_s(self) -> float:
+        if self._clock is not None:
+            return self._clock()
+        seconds, microseconds = self._redis.time()
+        return float(seconds) + float(microseconds) / 1e6
+
+    def _run(self, script: str, job_id: str, *arguments: str | float, key: str = "") -> Any:  # Any: the script's own
+        keys = self._keys
+        listed = [
+            keys.job(job_id),
+            keys.jobs_all(),
+            keys.job_tokens(),
+            keys.job_leases(),
+            keys.job_load(),
+            keys.jobs_unclaimed(),
+            keys.jobs_ended(),
+            keys.events(),
+            *(keys.jobs_with_status(status) for status in JobStatus),
+            *(keys.job_queue(priority) for priority in Priority),
+            key,
+        ]
+        now_s = "" if self._clock is None else repr(self._clock())
+        return self._scripts[script](keys=listed, args=[job_id, now_s, keys.inflight(), *arguments])

@@ -1,0 +1,104 @@
+"""Voice records in Redis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from redis import Redis
+
+from contract.errors import ErrorCode, ErrorInfo, ServiceError
+from contract.records import (
+    Fields,
+    as_json,
+    voice_fields,
+    voice_from_fields,
+)
+from contract.redis_keys import RedisKeys
+from contract.schemas import Voice, VoiceStatus
+from contract.stores.connection import Clock, decoded, lua, translated
+
+
+class RedisVoiceStore:
+    """See interfaces.VoiceStore.  Each change is one run of lua/voices_write.lua."""
+
+    def __init__(self, redis: Redis, keys: RedisKeys, *, clock: Clock = time.time) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._clock = clock
+        self._write = redis.register_script(lua("voices_write"))
+
+    def create(self, voice: Voice, *, replace: bool = False) -> Voice:
+        stored = self._change(voice.id, "replace" if replace else "create", voice_fields(voice))
+        if stored is None:
+            raise ServiceError(ErrorCode.VOICE_EXISTS, params={"voice_id": voice.id})
+        return stored
+
+    def get(self, voice_id: str) -> Voice | None:
+        with translated():
+            fields = decoded(self._redis.hgetall(self._keys.voice(voice_id)))
+        return voice_from_fields(fields) if "id" in fields else None
+
+    def list(self) -> tuple[Voice, ...]:
+        with translated():
+            ids: Any = self._redis.zrange(self._keys.voices(), 0, -1)
+            with self._redis.pipeline(transaction=False) as pipe:
+                for voice_id in ids:
+                    pipe.hgetall(self._keys.voice(voice_id.decode()))
+                records = [decoded(record) for record in pipe.execute()]
+        return tuple(voice_from_fields(record) for record in records if "id" in record)
+
+    def prepared(
+        self,
+        voice_id: str,
+        version: int,
+        *,
+        prompt_blob: str,
+        revision: str,
+        duration_s: float | None = None,
+        quality: Mapping[str, object] | None = None,
+    ) -> bool:
+        fields = {
+            "status": VoiceStatus.READY.value,
+            "prompt_blob": prompt_blob,
+            "revision": revision,
+            "quality": as_json(dict(quality or {})),
+        }
+        if duration_s is not None:
+            fields["duration_s"] = f"{duration_s:.6f}"
+        return self._change(voice_id, "change", fields, version=version) is not None
+
+    def failed(self, voice_id: str, version: int, error: ErrorInfo) -> bool:
+        fields = {
+            "status": VoiceStatus.FAILED.value,
+            "error_code": error.code.value,
+            "error_detail": error.detail,
+        }
+        return self._change(voice_id, "change", fields, version=version) is not None
+
+    def update(
+        self,
+        voice_id: str,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        language: str | None = None,
+        style: str | None = None,
+    ) -> Voice | None:
+        wanted = {"name": name, "description": description, "language": language, "style": style}
+        changes = {k: v for k, v in wanted.items() if v is not None}
+        return self._change(voice_id, "change", changes)
+
+    def delete(self, voice_id: str) -> Voice | None:
+        return self._change(voice_id, "delete", {})
+
+    def _change(self, voice_id: str, what: str, fields: Fields, *, version: int | None = None) -> Voice | None:
+        keys = self._keys
+        listed = [keys.voice(voice_id), keys.voices(), keys.voice_versions(), keys.events()]
+        flat = [part for pair in fields.items() for part in pair]
+        now_s = f"{self._clock():.6f}"
+        held = "" if version is None else version
+        with translated():
+            record = decoded(self._write(keys=listed, args=[voice_id, now_s, what, held, *flat]))
+        return voice_from_fields(record) if record else None

@@ -1,0 +1,124 @@
+"""Any order of calls: both stores agree, an end state is final, one outcome wins, tokens only rise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from contract.errors import ErrorCode, ErrorInfo
+from contract.schemas import AudioFormat, Job, JobResult, JobStatus, Priority, SpeechRequest
+from contract.stores.memory import memory_stores
+from contract.stores.opening import open_stores
+
+pytestmark = pytest.mark.redis
+
+JOBS = ("job_a", "job_b", "job_c")
+FAILURE = ErrorInfo(ErrorCode.SYNTHESIS_FAILED, "no")
+RESULT = JobResult("jobs/x/audio.wav", AudioFormat.WAV, 1.0, 24_000, 10, 0.5)
+jobs = st.sampled_from(JOBS)
+tokens = st.integers(0, 6)
+calls = st.one_of(
+    st.tuples(st.just("create"), jobs, st.sampled_from([None, "f1", "f2"]), st.sampled_from(list(Priority))),
+    st.tuples(st.sampled_from(["claim", "request_cancel", "requeue", "delete", "queue_position"]), jobs),
+    st.tuples(st.sampled_from(["heartbeat", "finish", "fail", "cancelled", "release"]), jobs, tokens),
+    st.tuples(st.just("advance"), st.sampled_from([1.0, 5.0, 11.0])),
+    st.tuples(st.sampled_from(["expired", "resend_due", "depth"])),
+)
+
+
+class Player:
+    """Plays calls on a store; answers are made comparable."""
+
+    def __init__(self, stores, clock):
+        self.jobs = stores.jobs
+        self.clock = clock
+
+    def play(self, call):
+        name, *rest = call
+        return getattr(self, f"_{name}", self._other)(*rest) if name != "advance" else None
+
+    def _create(self, job_id, fingerprint, priority):
+        request = SpeechRequest(text="x")
+        job = Job(id=job_id, request=request, fingerprint=fingerprint, priority=priority, estimate_s=0.333)
+        created = self.jobs.create(job)
+        return created.job, created.is_new
+
+    def _claim(self, job_id):
+        return self.jobs.claim(job_id, worker="w", lease_s=10)
+
+    def _heartbeat(self, job_id, token):
+        return self.jobs.heartbeat(job_id, token, lease_s=10)
+
+    def _finish(self, job_id, token):
+        return self.jobs.finish(job_id, token, RESULT)
+
+    def _fail(self, job_id, token):
+        return self.jobs.fail(job_id, token, FAILURE)
+
+    def _cancelled(self, job_id, token):
+        return self.jobs.cancelled(job_id, token)
+
+    def _release(self, job_id, token):
+        return self.jobs.release(job_id, token)
+
+    def _request_cancel(self, job_id):
+        return self.jobs.request_cancel(job_id)
+
+    def _requeue(self, job_id):
+        return self.jobs.requeue(job_id)
+
+    def _delete(self, job_id):
+        return self.jobs.delete(job_id)
+
+    def _queue_position(self, job_id):
+        return self.jobs.queue_position(job_id)
+
+    def _expired(self):
+        return sorted(self.jobs.expired())
+
+    def _resend_due(self):
+        return sorted(job.id for job in self.jobs.resend_due(older_than_s=7))
+
+    def _depth(self):
+        return self.jobs.depth()
+
+    def _other(self, *rest):
+        raise AssertionError(rest)
+
+
+@hypothesis_settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(script=st.lists(calls, max_size=40))
+def test_both_stores_answer_alike_and_no_job_leaves_an_end_state(redis_settings, script):
+    clock = type("Clock", (), {"now_s": 1_800_000_000.0, "__call__": lambda self: self.now_s})()
+    Player.count = getattr(Player, "count", 0) + 1
+    own_keys = replace(redis_settings.redis, prefix=f"life{Player.count}")
+    memory = Player(memory_stores(redis_settings, clock=clock), clock)
+    real = Player(open_stores(replace(redis_settings, redis=own_keys), clock=clock), clock)
+    ended: dict[str, JobStatus] = {}
+    last_token = 0
+    for call in script:
+        clock.now_s += call[1] if call[0] == "advance" else 0.125  # exact in a float and in six decimals
+        answer = memory.play(call)
+        assert real.play(call) == answer, call
+        if call[0] == "delete" and answer is not None:
+            ended.pop(call[1])
+        if call[0] == "claim" and answer is not None:
+            assert answer.token > last_token
+            last_token = answer.token
+        for job_id in JOBS:
+            job = memory.jobs.get(job_id)
+            assert real.jobs.get(job_id) == job
+            if job_id in ended:
+                assert job.status is ended[job_id]
+            elif job is not None and job.status.is_terminal:
+                ended[job_id] = job.status
+    depth = real.jobs.depth()
+    assert depth == memory.jobs.depth()
+    found = real.jobs.list().jobs
+    waiting = [job for job in found if job.status is JobStatus.QUEUED]
+    assert depth.queued_audio_s == pytest.approx(0.333 * len(waiting))
+    assert {job.id for job in found} == {job.id for job in memory.jobs.list().jobs}
