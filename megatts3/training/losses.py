@@ -11,40 +11,45 @@ from torch.nn import functional
 
 from megatts3.rates import SAMPLE_RATE
 
-_STFT_SIZES = ((2048, 512), (1024, 256), (512, 128), (256, 64))  # window, hop
-_MEL_SIZES = ((512, 40), (1024, 80), (2048, 100))  # window, bands
+_SIZES = ((2048, 512, 100), (1024, 256, 80), (512, 128, 40), (256, 64, 0))  # window, hop, mel bands
 _MEL_FLOOR = 1e-3
 _EPSILON = 1e-7
 
 
 class SpectralLoss(nn.Module):
-    """Distance of two waveforms in several spectra: log-mel, STFT magnitude, and complex STFT."""
+    """Distance of two waveforms in several spectra: STFT magnitude, complex STFT, and log-mel where there are bands."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.mels = nn.ModuleList(
-            torchaudio.transforms.MelSpectrogram(
-                SAMPLE_RATE, n_fft=window, hop_length=window // 4, n_mels=bands, power=1
-            )
-            for window, bands in _MEL_SIZES
-        )
-        for window, _ in _STFT_SIZES:
+        for window, _, bands in _SIZES:
             self.register_buffer(f"window_{window}", torch.hann_window(window), persistent=False)
+            if bands:
+                filters = torchaudio.functional.melscale_fbanks(
+                    window // 2 + 1, 0.0, SAMPLE_RATE / 2, bands, SAMPLE_RATE
+                )
+                self.register_buffer(f"mel_{window}", filters.T, persistent=False)
 
     def forward(self, made: Tensor, true: Tensor) -> Tensor:
         """made, true: (B, L) → scalar."""
         loss = made.new_zeros(())
-        for mel in self.mels:
-            loss = loss + functional.l1_loss(torch.log(mel(made) + _MEL_FLOOR), torch.log(mel(true) + _MEL_FLOOR))
-        for window, hop in _STFT_SIZES:
-            a, b = (
-                torch.stft(x, window, hop, window=getattr(self, f"window_{window}"), return_complex=True)
-                for x in (made, true)
-            )
-            magnitude = (a.abs() - b.abs()).norm() / (b.abs().norm() + _EPSILON)
-            complex_ = (a - b).abs().mean() / (b.abs().mean() + _EPSILON)
-            loss = loss + 0.5 * magnitude + 0.5 * complex_
+        for window, hop, bands in _SIZES:
+            a, b = (self._parts(x, window, hop) for x in (made, true))
+            size_a, size_b = _magnitude(a), _magnitude(b)
+            loss = loss + 0.5 * (size_a - size_b).norm() / (size_b.norm() + _EPSILON)
+            loss = loss + 0.5 * _magnitude(a - b).mean() / (size_b.mean() + _EPSILON)
+            if bands:
+                mel_a, mel_b = (torch.log(self.get_buffer(f"mel_{window}") @ m + _MEL_FLOOR) for m in (size_a, size_b))
+                loss = loss + functional.l1_loss(mel_a, mel_b)
         return loss
+
+    def _parts(self, samples: Tensor, window: int, hop: int) -> Tensor:
+        """(B, L) → (B, window / 2 + 1, frames, 2)."""
+        shape = self.get_buffer(f"window_{window}")
+        return torch.view_as_real(torch.stft(samples, window, hop, window=shape, return_complex=True))
+
+
+def _magnitude(parts: Tensor) -> Tensor:
+    return torch.sqrt(parts.square().sum(-1) + _EPSILON**2)
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""Strings to phone ids, for Chinese and English.  No torch here."""
