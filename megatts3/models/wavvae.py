@@ -97,10 +97,12 @@ class WaveVAE(nn.Module):
 
     def _decode_equal(self, latent: Tensor, lengths: Tensor | None) -> Tensor:
         hidden = self.proj_to_decoder(latent)
+        samples: Tensor
         if isinstance(self.decoder, ISTFTDecoder):
-            return self.decoder(hidden, lengths)[:, 0]
+            samples = self.decoder(hidden, lengths)
+            return samples[:, 0]
         assert self.latent_upsampler is not None
-        samples: Tensor = self.decoder(self.latent_upsampler(hidden.transpose(1, 2)))
+        samples = self.decoder(self.latent_upsampler(hidden.transpose(1, 2)))
         return samples[:, 0]
 
     def _decode_grouped(self, latent: Tensor, lengths: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ _KERNEL = 7
 _EXPANSION = 3
 _LATENT_TO_FRAME = 4
 _MAX_LOG_MAGNITUDE = 6.0
+_SILENT_LOG_MAGNITUDE = -30.0
 
 
 class ConvNeXtBlock(nn.Module):
@@ -31,7 +32,9 @@ class ConvNeXtBlock(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         y = self.norm(self.depthwise(_masked(x, mask)).transpose(1, 2))
         y = self.reduce(functional.gelu(self.expand(y)))
-        return x + (self.scale * y).transpose(1, 2)
+        # Under autocast the residual stream and what becomes phase stay in single precision.
+        total: Tensor = x + (self.scale * y).transpose(1, 2).float()
+        return total
 
 
 class ISTFTDecoder(nn.Module):
@@ -63,14 +66,15 @@ class ISTFTDecoder(nn.Module):
         """x: (B, T, C_in); lengths: (B,) latents per row; a padded row gives what it gives alone."""
         mask = _length_mask(lengths, x.shape[1])
         frame_mask = None if mask is None else mask.repeat_interleave(_LATENT_TO_FRAME, dim=2)
-        h = self.conv_in(_masked(x.transpose(1, 2), mask))
+        h = self.conv_in(_masked(x.transpose(1, 2), mask)).float()
         for block in self.prenet:
             h = block(h, mask)
-        h = self.upsample(_masked(h, mask))
+        h = self.upsample(_masked(h, mask)).float()
         for block in self.blocks:
             h = block(h, frame_mask)
-        spectrum = self.head(self.norm(h.transpose(1, 2)))
-        return self._overlap_add(_masked(spectrum.transpose(1, 2).float(), frame_mask, fill=-30.0), frame_mask)
+        with torch.autocast(h.device.type, enabled=False):
+            spectrum = self.head(self.norm(h.transpose(1, 2))).transpose(1, 2)
+            return self._overlap_add(_masked(spectrum, frame_mask, fill=_SILENT_LOG_MAGNITUDE), frame_mask)
 
     def _overlap_add(self, spectrum: Tensor, frame_mask: Tensor | None) -> Tensor:
         """(B, n_fft + 2, F) log-magnitudes and phases → (B, 1, hop · F); frame f is centred on its own hop."""

@@ -27,15 +27,15 @@ class _Convolution(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, *, stride: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Module()
-        self.conv.conv = WeightNormConv1d(in_channels, out_channels, kernel, stride=stride)
+        convolution = WeightNormConv1d(in_channels, out_channels, kernel, stride=stride)
+        self.conv = nn.ModuleDict({"conv": convolution})
         self.kernel, self.stride = kernel, stride
 
     def forward(self, x: Tensor) -> Tensor:
         total = self.kernel - self.stride
         right = total // 2
         extra = math.ceil(x.shape[-1] / self.stride) * self.stride - x.shape[-1]
-        convolved: Tensor = self.conv.conv(reflect(x, total - right, right + extra))
+        convolved: Tensor = self.conv["conv"](reflect(x, total - right, right + extra))
         return convolved
 
 
@@ -61,7 +61,8 @@ class _SkipLSTM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         steps = x.permute(2, 0, 1)
-        return (self.lstm(steps)[0] + steps).permute(1, 2, 0)
+        summed: Tensor = self.lstm(steps)[0] + steps
+        return summed.permute(1, 2, 0)
 
 
 class SEANetEncoder(nn.Module):

@@ -26,7 +26,8 @@ class _WeightNorm(nn.Module):
     def effective_weight(self) -> Tensor:
         if self.weight is not None:
             return self.weight
-        return self.weight_v * (self.weight_g / self.weight_v.norm(dim=_ALL_BUT_FIRST, keepdim=True))
+        weight: Tensor = self.weight_v * (self.weight_g / self.weight_v.norm(dim=_ALL_BUT_FIRST, keepdim=True))
+        return weight
 
     def fold(self) -> None:
         """Compute the effective weight once; for inference, after the parameters are loaded and cast."""

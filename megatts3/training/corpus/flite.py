@@ -12,7 +12,7 @@ import soundfile
 from megatts3.text import phones
 from megatts3.training.corpus.speech import Spoken, TimedPhone, Unusable, pause_phones
 
-VOICES = ("slt", "rms", "awb")  # kal writes `aa` for `ah`, so its phones cannot be trusted
+VOICES = ("slt", "rms", "awb", "kal16")  # not kal: it writes `aa` for `ah`
 _MARKS = re.compile(r"[,.;:!?](?=\s|$)")
 _PAUSE = "pau"
 
