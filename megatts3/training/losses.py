@@ -13,6 +13,8 @@ from megatts3.rates import SAMPLE_RATE
 
 _SIZES = ((2048, 512, 100), (1024, 256, 80), (512, 128, 40), (256, 64, 0))  # window, hop, mel bands
 _MEL_FLOOR = 1e-3
+# Phases come late; until they do, the complex distance is least for silence, so it must not outweigh the others.
+_MEL_WEIGHT, _MAGNITUDE_WEIGHT, _COMPLEX_WEIGHT = 2.0, 0.5, 0.1
 _EPSILON = 1e-7
 
 
@@ -35,11 +37,11 @@ class SpectralLoss(nn.Module):
         for window, hop, bands in _SIZES:
             a, b = (self._parts(x, window, hop) for x in (made, true))
             size_a, size_b = _magnitude(a), _magnitude(b)
-            loss = loss + 0.5 * (size_a - size_b).norm() / (size_b.norm() + _EPSILON)
-            loss = loss + 0.5 * _magnitude(a - b).mean() / (size_b.mean() + _EPSILON)
+            loss = loss + _MAGNITUDE_WEIGHT * (size_a - size_b).norm() / (size_b.norm() + _EPSILON)
+            loss = loss + _COMPLEX_WEIGHT * _magnitude(a - b).mean() / (size_b.mean() + _EPSILON)
             if bands:
                 mel_a, mel_b = (torch.log(self.get_buffer(f"mel_{window}") @ m + _MEL_FLOOR) for m in (size_a, size_b))
-                loss = loss + functional.l1_loss(mel_a, mel_b)
+                loss = loss + _MEL_WEIGHT * functional.l1_loss(mel_a, mel_b)
         return loss
 
     def _parts(self, samples: Tensor, window: int, hop: int) -> Tensor:

@@ -1,0 +1,27 @@
+"""How gunicorn serves the API.  Every figure comes from the service's own settings.
+
+gevent, because a sync answer is mostly waiting: a thousand long-polls cost one process little, where threads
+run out and then answer nobody.  The monkey-patching happens in the worker processes alone, by gunicorn itself,
+before the app is built there; `preload_app` stays off for that reason.
+"""
+
+from contract.settings import load_settings
+
+_settings = load_settings()
+
+wsgi_app = "megatts3_server.wsgi:app"
+bind = [f"{_settings.api.host}:{_settings.api.port}", *_settings.api.extra_binds]
+workers = _settings.api.workers
+worker_class = "gevent"
+worker_connections = 2000
+preload_app = False
+timeout = 60  # seconds an event loop may stand still before its process is replaced; not a request's time
+graceful_timeout = 30  # seconds open requests have on SIGTERM; below what the launcher and compose allow
+keepalive = 5
+backlog = 2048
+limit_request_line = 8190
+loglevel = _settings.logging.level.lower()
+accesslog = None  # requests are told by our own log, without queries
+errorlog = "-"
+proc_name = "megatts3-api"
+control_socket_disable = True

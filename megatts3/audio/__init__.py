@@ -1,0 +1,1 @@
+"""Waveforms as numpy arrays: reading, writing, resampling, loudness, joining.  No torch."""

@@ -1,0 +1,1 @@
+"""Many requests, one model: rows of a batch at different steps, driven by one loop thread."""

@@ -1,0 +1,59 @@
+"""What is asked of the engine and what it answers.  Plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from megatts3.audio.waveform import Waveform
+    from megatts3.pipeline.voice import VoicePrompt
+    from megatts3.sampling.params import SamplingParams
+
+
+class Priority(Enum):
+    """How long, in seconds, a request lets others go first who come after it."""
+
+    INTERACTIVE = 0.0
+    BATCH = 60.0
+
+
+@dataclass(frozen=True, eq=False)
+class SynthesisRequest:
+    """A text to speak.  Carries everything that belongs to it; the engine keeps nothing of a voice.
+
+    request_id: unique among the requests in the engine
+    deadline_s: on the engine's clock; past it the request fails with DeadlineExceeded
+    """
+
+    request_id: str
+    text: str
+    voice: VoicePrompt
+    params: SamplingParams
+    deadline_s: float | None = None
+    priority: Priority = Priority.INTERACTIVE
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentResult:
+    """Segment `index` of `count`, spoken.  Segments are joined with audio/join.py.
+
+    planned_s: how long the plan said it would last
+    """
+
+    index: int
+    count: int
+    waveform: Waveform
+    text: str
+    planned_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a request is."""
+
+    segments_done: int
+    segments_total: int
+    steps_done: int
+    steps_total: int

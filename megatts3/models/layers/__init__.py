@@ -1,0 +1,1 @@
+"""Building blocks of the networks; parameter names are the official ones."""
