@@ -1,0 +1,152 @@
+"""The rules of the queues, over arbitrary arrivals."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from megatts3.engine.scheduler import Row, Scheduler, Ticket
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A segment that comes at a step of the loop; `dropped_at` is when its request is cancelled."""
+
+    at: int
+    steps: int
+    latent_frames: int
+    patience: float
+    dropped_at: int | None
+
+
+@st.composite
+def arrivals(draw):
+    found = draw(
+        st.lists(
+            st.builds(
+                Arrival,
+                at=st.integers(0, 30),
+                steps=st.integers(1, 12),
+                latent_frames=st.integers(1, 300),
+                patience=st.floats(0, 20),
+                dropped_at=st.none() | st.integers(0, 40),
+            ),
+            min_size=1,
+            max_size=14,
+        )
+    )
+    return {f"r{i}": arrival for i, arrival in enumerate(found)}
+
+
+def run(scheduler, incoming, *, limit=2_000):
+    """Drive the scheduler as the engine does; returns what ran at each turn, and who finished when."""
+    ran, finished = [], {}
+    for turn in range(limit):
+        for request_id, arrival in incoming.items():
+            if arrival.at == turn:
+                scheduler.add(Ticket(request_id, 0, arrival.steps, urgent_at_s=turn + arrival.patience))
+            if arrival.dropped_at == turn:
+                scheduler.drop(request_id)
+        if (ticket := scheduler.next_to_prepare()) is not None:
+            scheduler.ready(Row(ticket, incoming[ticket.request_id].latent_frames, payload=None))
+        batch = scheduler.next_batch()
+        ran.append([row.ticket.request_id for row in batch.rows])
+        finished.update({row.ticket.request_id: turn for row in scheduler.advance(batch)})
+        if scheduler.is_idle and turn > 45:
+            return ran, finished
+    raise AssertionError("somebody starved")
+
+
+@given(arrivals(), st.integers(1, 5))
+def test_there_are_never_more_rows_than_allowed(incoming, max_rows):
+    ran, _ = run(Scheduler(max_rows=max_rows), incoming)
+
+    assert max(len(turn) for turn in ran) <= max_rows
+
+
+@given(arrivals(), st.integers(1, 5), st.integers(50, 700))
+def test_padding_included_the_batch_stays_within_its_frames(incoming, max_rows, max_latent_frames):
+    ran, _ = run(Scheduler(max_rows=max_rows, max_latent_frames=max_latent_frames), incoming)
+
+    for turn in ran:
+        lengths = [incoming[request_id].latent_frames for request_id in turn]
+        assert len(lengths) <= 1 or len(lengths) * max(lengths) <= max_latent_frames
+
+
+@given(arrivals(), st.integers(1, 5))
+def test_every_segment_gets_exactly_its_steps_and_only_then_is_finished(incoming, max_rows):
+    ran, finished = run(Scheduler(max_rows=max_rows), incoming)
+
+    steps = Counter(request_id for turn in ran for request_id in turn)
+    for request_id in finished:
+        assert steps[request_id] == incoming[request_id].steps
+    never_dropped = {request_id for request_id, arrival in incoming.items() if arrival.dropped_at is None}
+    assert never_dropped <= set(finished)
+
+
+@given(arrivals(), st.integers(1, 5))
+def test_a_cancelled_row_leaves_at_once(incoming, max_rows):
+    ran, _ = run(Scheduler(max_rows=max_rows), incoming)
+
+    for request_id, arrival in incoming.items():
+        if arrival.dropped_at is not None and arrival.dropped_at >= arrival.at:
+            assert all(request_id not in turn for turn in ran[arrival.dropped_at :])
+
+
+@given(st.floats(0, 50), st.integers(1, 4), st.integers(1, 8))
+def test_nobody_starves_under_a_stream_of_more_urgent_arrivals(patience, max_rows, steps):
+    """A new arrival every turn, each wanted at once: the patient one still gets its turn."""
+    scheduler = Scheduler(max_rows=max_rows)
+    scheduler.add(Ticket("patient", 0, steps, urgent_at_s=patience))
+    for turn in range(int(patience + 2) * steps + 200):
+        scheduler.add(Ticket(f"urgent{turn}", 0, steps, urgent_at_s=float(turn)))
+        while (ticket := scheduler.next_to_prepare()) is not None:
+            scheduler.ready(Row(ticket, 10, payload=None))
+        if any(row.ticket.request_id == "patient" for row in scheduler.advance(scheduler.next_batch())):
+            return
+    raise AssertionError("the patient one starved")
+
+
+def test_the_more_urgent_segment_goes_first():
+    scheduler = Scheduler(max_rows=1)
+    for request_id, urgent_at_s in [("late", 9.0), ("early", 1.0), ("middle", 5.0)]:
+        scheduler.add(Ticket(request_id, 0, 1, urgent_at_s))
+    order = []
+    while not scheduler.is_idle:
+        if (ticket := scheduler.next_to_prepare()) is not None:
+            scheduler.ready(Row(ticket, 1, payload=None))
+        order += [row.ticket.request_id for row in scheduler.advance(scheduler.next_batch())]
+
+    assert order == ["early", "middle", "late"]
+
+
+def test_an_urgent_segment_is_prepared_even_while_patient_rows_wait():
+    scheduler = Scheduler(max_rows=1)
+    for index in range(3):
+        scheduler.add(Ticket("book", index, 5, urgent_at_s=100.0 + index))
+    while (ticket := scheduler.next_to_prepare()) is not None:
+        scheduler.ready(Row(ticket, 1, payload=None))
+    scheduler.add(Ticket("sentence", 0, 5, urgent_at_s=3.0))
+
+    assert scheduler.next_to_prepare().request_id == "sentence"
+
+
+def test_requests_past_their_deadline_are_named():
+    scheduler = Scheduler(max_rows=1)
+    scheduler.add(Ticket("a", 0, 5, 0.0, deadline_s=10.0))
+    scheduler.add(Ticket("b", 0, 5, 0.0, deadline_s=20.0))
+    scheduler.add(Ticket("c", 0, 5, 0.0))
+
+    assert scheduler.late(9.9) == {}
+    assert scheduler.late(10.5) == {"a": 0.5}
+    assert scheduler.late(1e9).keys() == {"a", "b"}
+    scheduler.drop("a")
+    assert scheduler.late(10.5) == {}
+
+
+@pytest.mark.parametrize("max_rows", [0, -1])
+def test_a_scheduler_without_places_is_refused(max_rows):
+    with pytest.raises(ValueError, match="max_rows"):
+        Scheduler(max_rows=max_rows)
