@@ -12,6 +12,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -55,14 +56,14 @@ def main() -> None:
     speaker = Synthesizer.load(chosen.checkpoint, device=chosen.device)
     clip = next((chosen.checkpoint / "voices").glob("default.*"))
     voice = speaker.voice(clip)
-    variants: dict[str, Callable[[], float]] = {"reference": lambda: reference_rtf(speaker, voice, params)}
+    variants: dict[str, Callable[[], float]] = {"reference": partial(reference_rtf, speaker, voice, params)}
     engines = []
     for rows in ROWS:
         engine = Engine.load(chosen.checkpoint, EngineConfig(device=chosen.device, max_rows=rows))
         engine.start()
         engine.warm_up()
         engines.append(engine)
-        variants[f"engine, {rows} rows"] = lambda e=engine, n=max(rows, len(TEXTS)): engine_rtf(e, voice, params, n)
+        variants[f"engine, {rows} rows"] = partial(engine_rtf, engine, voice, params, max(rows, len(TEXTS)))
     rounds = [{name: measure() for name, measure in variants.items()} for _ in range(chosen.repeat)]
     for engine in engines:
         engine.stop()

@@ -157,7 +157,8 @@ def synthesize(session: requests.Session, url: str, body: dict[str, Any]) -> req
 
 def clone(session: requests.Session, url: str) -> requests.Response:
     """A recording is uploaded with the text; one of the checkpoint's own clips will do."""
-    clips = sorted((load_settings().model.locate() / "voices").glob("*.wav"))
+    voices = load_settings().model.locate() / "voices"
+    clips = sorted(path for path in voices.glob("*") if path.suffix in {".wav", ".flac"})
     if not clips:
         raise DemoError("the checkpoint has no voice clips to upload")
     with clips[0].open("rb") as clip:

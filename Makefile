@@ -1,0 +1,40 @@
+# Everything a developer or CI runs has a name here.  Plain /bin/sh; the one thing needed beforehand is Python 3.11.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up check test bench golden clean
+
+VENV ?= .venv
+PY := $(VENV)/bin/python
+export VENV
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' Makefile | sort | sed -e 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r n t; do printf '  make %-8s %s\n' "$$n" "$$t"; done
+
+setup:  ## create .venv from the hashed lock file (quick when already done)
+	@sh scripts/setup.sh
+
+demo: setup  ## start the whole service, speak a few requests over HTTP, leave demo/*.wav, stop
+	$(PY) scripts/demo.py
+
+up: setup  ## run the service here (API, worker and Redis), until Ctrl-C
+	$(PY) -m cli.main up
+
+check: setup  ## format, lint, types, import rules
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+test: setup  ## all tests but the slow and the GPU ones; under 5 minutes
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2} $(PY) -m pytest
+
+bench: setup  ## measure speed on this machine
+	$(PY) scripts/bench.py
+
+golden: setup  ## make the golden files again and show what changed
+	$(PY) scripts/trim_fixtures.py $(FIXTURES)
+	@git --no-pager diff --stat -- tests/golden
+
+clean:  ## remove what the tools and the demo left (keeps .venv, checkpoints and storage)
+	rm -rf build demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

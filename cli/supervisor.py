@@ -1,0 +1,120 @@
+"""Keep a list of services alive, and bring them down in the opposite order.
+
+Policy is here (when to restart, when to give up); the operating system's part is in processes.py.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cli.exit_codes import ExitCode, LaunchError
+from cli.processes import Child, ServiceSpec, last_lines
+
+POLL_S = 0.2
+FIRST_BACK_OFF_S = 0.5
+LONGEST_BACK_OFF_S = 30.0
+STEADY_AFTER_S = 60.0  # alive this long, a service's earlier crashes are forgotten
+CRASHES_BEFORE_READY = 3  # a service that keeps ending before the first "ready" will not get better
+
+
+def back_off_s(crashes: int) -> float:
+    """Seconds to wait before the next start after so many crashes in a row."""
+    return min(LONGEST_BACK_OFF_S, FIRST_BACK_OFF_S * 2.0 ** max(0, crashes - 1))
+
+
+@dataclass
+class Watched:
+    """A service and its fortunes; changed by the supervisor's loop alone."""
+
+    spec: ServiceSpec
+    child: Child | None = None
+    started_at: float = 0.0
+    start_again_at: float = 0.0
+    crashes: int = 0
+
+
+class Supervisor:
+    """Start in the given order, restart with back-off, stop in reverse order.
+
+    Everything runs on the caller's thread: the kernel ties a tethered child to the thread that started it.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[ServiceSpec],
+        *,
+        clock: Callable[[], float],
+        say: Callable[[str], None],
+        hurry: threading.Event | None = None,
+    ) -> None:
+        self._watched = [Watched(spec) for spec in specs]
+        self._clock, self._say = clock, say
+        self._hurry = hurry or threading.Event()  # set: nobody waits for a drain any more
+        self.was_ready = False  # set by the launcher once the whole service has answered
+
+    def start(self) -> None:
+        for watched in self._watched:
+            self._start(watched)
+
+    def tick(self) -> None:
+        """Look at every service once; raise LaunchError when one is beyond hope."""
+        now = self._clock()
+        for watched in self._watched:
+            if watched.child is None:
+                if now >= watched.start_again_at:
+                    self._start(watched)
+                continue
+            status = watched.child.exit_status()
+            if status is None:
+                continue
+            self._note_exit(watched, status, now)
+
+    def run(self, stop: threading.Event) -> None:
+        """Watch until asked to stop."""
+        while not stop.wait(POLL_S):
+            self.tick()
+
+    def stop(self) -> None:
+        """Drain: each service, last started first, has its own time; then its whole group is killed."""
+        for watched in reversed(self._watched):
+            child, watched.child = watched.child, None
+            if child is None:
+                continue
+            child.ask_to_stop()
+            if not self._ended(child, watched.spec.stop_timeout_s):
+                self._say(f"{watched.spec.name}: did not stop in time ({watched.spec.stop_timeout_s:g} s), killed")
+            child.kill_group()  # also after a clean exit: a grandchild may have been left
+            self._say(f"{watched.spec.name}: stopped")
+
+    def pids(self) -> dict[str, int]:
+        """Process id of each service that runs now."""
+        return {w.spec.name: w.child.pid for w in self._watched if w.child is not None}
+
+    def _ended(self, child: Child, timeout_s: float) -> bool:
+        give_up_at = self._clock() + timeout_s
+        while not self._hurry.is_set() and self._clock() < give_up_at:
+            if child.wait(POLL_S):
+                return True
+        return child.exit_status() is not None
+
+    def _start(self, watched: Watched) -> None:
+        watched.child = Child(watched.spec)
+        watched.started_at = self._clock()
+        self._say(f"{watched.spec.name}: started (pid {watched.child.pid}), log {watched.spec.log_path}")
+
+    def _note_exit(self, watched: Watched, status: int, now: float) -> None:
+        assert watched.child is not None
+        watched.child.kill_group()
+        watched.child = None
+        watched.crashes = 1 if now - watched.started_at > STEADY_AFTER_S else watched.crashes + 1
+        how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+        if not self.was_ready and watched.crashes >= CRASHES_BEFORE_READY:
+            tail = "\n    ".join(last_lines(watched.spec.log_path))
+            raise LaunchError(
+                ExitCode.SERVICE_FAILED,
+                f"{watched.spec.name} ended {watched.crashes} times before it was ready ({how}); "
+                f"the end of {watched.spec.log_path}:\n    {tail}",
+            )
+        pause_s = back_off_s(watched.crashes)
+        watched.start_again_at = now + pause_s
+        self._say(f"{watched.spec.name}: ended ({how}); starting again in {pause_s:g} s")

@@ -1,0 +1,183 @@
+"""`megatts3 up`: the whole service on one machine, until a signal."""
+
+import dataclasses
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from cli.exit_codes import ExitCode, LaunchError
+from cli.ports import is_free
+from cli.readiness import describe, is_ready, write_ready_file
+from cli.services import Plan, log_dir, plan_services
+from cli.storage_lock import hold_storage
+from cli.supervisor import POLL_S, Supervisor
+from contract.errors import ServiceError
+from contract.settings import Settings
+from contract.stores.opening import open_stores
+
+STILL_WAITING_EVERY_S = 15.0
+SETTLED_S = 2.5  # each API process looks at the workers for itself, once a second: all have to have seen them
+
+
+@dataclass(frozen=True)
+class UpOptions:
+    """The command line of `megatts3 up`; None leaves a value to the settings."""
+
+    api_config: Path | None = None
+    model_config: Path | None = None
+    host: str | None = None
+    port: int | None = None
+    workers: int | None = None
+    devices: tuple[str, ...] = ()
+    ready_file: Path | None = None
+    ready_timeout_s: float = 900.0
+
+
+def say(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} megatts3 {line}", flush=True)
+
+
+def run(settings: Settings, options: UpOptions) -> ExitCode:
+    """Start everything, wait until it is ready, watch until told to stop, bring it down in order.
+
+    Raises LaunchError when the service cannot be started or kept up.
+    """
+    settings = with_options(settings, options)
+    for warning in settings.warnings:
+        say(f"warning: {warning.source}: {warning.key}: {warning.message}")
+    require_checkpoint(settings)
+    with hold_storage(settings.storage.dir):
+        require_free_port(settings)
+        plan = plan_services(
+            settings,
+            api_config=options.api_config,
+            model_config=options.model_config,
+            devices=options.devices,
+        )
+        announce(plan)
+        stop = StopRequest()
+        supervisor = Supervisor(plan.services, clock=time.monotonic, say=say, hurry=stop.hurry)
+        try:
+            stop.listen()
+            supervisor.start()
+            if wait_until_ready(supervisor, plan, options, stop.wanted):
+                supervisor.was_ready = True
+                report_ready(supervisor, plan, options)
+                supervisor.run(stop.wanted)
+            say("stopping: requests first, then running jobs, then Redis")
+        finally:
+            if options.ready_file is not None:
+                options.ready_file.unlink(missing_ok=True)
+            supervisor.stop()
+    say("stopped")
+    return ExitCode.OK
+
+
+class StopRequest:
+    """The first SIGTERM or Ctrl-C asks for an orderly stop, a second one for an immediate one."""
+
+    def __init__(self) -> None:
+        self.wanted, self.hurry = threading.Event(), threading.Event()
+
+    def listen(self) -> None:
+        """From now on, to the end: the drain must not be cut short by a signal's default action."""
+        signal.signal(signal.SIGTERM, self._note)
+        signal.signal(signal.SIGINT, self._note)
+
+    def _note(self, _signum: int, _frame: FrameType | None) -> None:
+        (self.hurry if self.wanted.is_set() else self.wanted).set()
+
+
+def with_options(settings: Settings, options: UpOptions) -> Settings:
+    """The command line wins over files and environment."""
+    api = settings.api
+    chosen = dataclasses.replace(
+        api,
+        host=options.host or api.host,
+        port=options.port or api.port,
+        workers=options.workers or api.workers,
+    )
+    return dataclasses.replace(settings, api=chosen)
+
+
+def require_free_port(settings: Settings) -> None:
+    host, port = settings.api.host, settings.api.port
+    if not is_free(host, port):
+        raise LaunchError(
+            ExitCode.PORT_BUSY,
+            f"port {port} on {host} is taken by another program; "
+            f"stop it, or choose another: megatts3 up --port {port + 1}  (or MEGATTS3_PORT={port + 1})",
+        )
+
+
+def require_checkpoint(settings: Settings) -> None:
+    found = settings.model.locate()
+    if not found.is_dir():
+        tried = ", ".join(str(path) for path in settings.model.candidates())
+        raise LaunchError(ExitCode.BAD_SETTINGS, f"no checkpoint: looked at {tried} (MEGATTS3_MODEL_DIR)")
+
+
+def base_url(settings: Settings) -> str:
+    """How this machine reaches the API; a wildcard address is nothing one can connect to."""
+    host = settings.api.host
+    local = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"http://{local}:{settings.api.port}"
+
+
+def announce(plan: Plan) -> None:
+    settings = plan.settings
+    say(
+        f"checkpoint {settings.model.locate()}, device {settings.model.device}, "
+        f"precision {settings.model.precision}, up to {settings.model.batch_size} rows a batch"
+    )
+    say(f"storage {settings.storage.dir.resolve()}, logs {log_dir(settings).resolve()}")
+    if plan.has_own_redis:
+        say(f"redis: built-in, on {settings.redis.url}, data in {settings.storage.dir / 'redis'}")
+    else:
+        say("redis: the one that REDIS_URL or the configuration names")
+
+
+def wait_until_ready(supervisor: Supervisor, plan: Plan, options: UpOptions, stop: threading.Event) -> bool:
+    """False: asked to stop first.  Raises LaunchError when a service keeps failing or time is up."""
+    url, began = base_url(plan.settings), time.monotonic()
+    say_again_at = began + STILL_WAITING_EVERY_S
+    ready_since: float | None = None
+    while True:
+        supervisor.tick()
+        ready, now = is_ready(url), time.monotonic()
+        ready_since = (ready_since or now) if ready else None
+        if ready_since is not None and now - ready_since >= SETTLED_S:
+            return True
+        if now - began > options.ready_timeout_s:
+            raise LaunchError(
+                ExitCode.SERVICE_FAILED,
+                f"not ready after {options.ready_timeout_s:g} s; see the logs in {log_dir(plan.settings)}",
+            )
+        if now > say_again_at:
+            say(f"still starting ({now - began:.0f} s): the worker loads its model")
+            say_again_at = now + STILL_WAITING_EVERY_S
+        if stop.wait(POLL_S):
+            return False
+
+
+def report_ready(supervisor: Supervisor, plan: Plan, options: UpOptions) -> None:
+    settings, url = plan.settings, base_url(plan.settings)
+    try:
+        workers = open_stores(settings).workers.list()
+    except ServiceError:  # the service answered; its description is no reason to fail
+        workers = ()
+    for worker in workers:
+        say(describe(worker))
+    say(f"ready: {url}  (health {url}/health, synthesis POST {url}/api/v1/tts/synthesize)")
+    if options.ready_file is not None:
+        facts: dict[str, object] = {
+            "url": url,
+            "pids": supervisor.pids(),
+            "redis_url": settings.redis.url if plan.has_own_redis else None,  # another may hold a password
+            "logs": str(log_dir(settings).resolve()),
+            "devices": [worker.device for worker in workers],
+        }
+        write_ready_file(options.ready_file, facts)

@@ -1,0 +1,137 @@
+"""A runtime over the in-memory stores and the fake engine, with a clock that the test turns."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from fake_engine import FakeEngine
+from patience import clip
+
+from contract.queues import QueueName, TaskName
+from contract.schemas import Job, JobStatus, SpeechRequest, Voice
+from contract.settings import JobSettings, Settings
+from contract.stores.interfaces import Stores
+from contract.stores.memory import memory_stores
+from worker.devices import Compute
+from worker.runtime import Runtime
+from worker.speaking import Clocks
+
+HEARTBEAT_S = 0.02
+
+
+class TurnedClock:
+    """Unix seconds that stand still until the test turns them."""
+
+    def __init__(self) -> None:
+        self.now_s = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def turn(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+class Sent(list[tuple[TaskName, str]]):
+    """Messages that would go to the broker."""
+
+    def __call__(self, task: TaskName, identifier: str, _queue: QueueName, _request_id: str | None) -> None:
+        self.append((task, identifier))
+
+
+@pytest.fixture
+def clock() -> TurnedClock:
+    return TurnedClock()
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(jobs=JobSettings(heartbeat_s=HEARTBEAT_S, sweep_s=3600.0))
+
+
+@pytest.fixture
+def stores(settings: Settings, clock: TurnedClock) -> Stores:
+    return memory_stores(settings, clock=clock)
+
+
+@pytest.fixture
+def sent() -> Sent:
+    return Sent()
+
+
+@pytest.fixture
+def make_runtime(settings, stores, sent, clock) -> Iterator[Callable[..., Runtime]]:
+    made: list[Runtime] = []
+
+    def make(engine: FakeEngine | None = None, *, name: str = "worker0", **options: object) -> Runtime:
+        engine = engine or FakeEngine()
+        engine.start()
+        built = Runtime(
+            options.pop("settings", settings),
+            options.pop("stores", stores),
+            engine,
+            name=name,
+            compute=Compute("cpu", "fp32"),
+            send=sent,
+            clocks=Clocks(unix_s=clock),
+            **options,
+        )
+        built.leases.start()  # the other threads would make time and messages hard to foresee
+        made.append(built)
+        return built
+
+    yield make
+    for built in made:
+        built.engine.gate.set()
+        built.stop()
+
+
+@pytest.fixture
+def runtime(make_runtime) -> Runtime:
+    return make_runtime()
+
+
+@pytest.fixture
+def voice(stores) -> Voice:
+    """A registered voice that nobody prepared yet."""
+    stores.blobs.put("voices/anna/v1/clip", clip())
+    return stores.voices.create(Voice(id="anna", name="Anna", clip_blob="voices/anna/v1/clip"))
+
+
+@pytest.fixture
+def submit(stores, voice) -> Callable[..., Job]:
+    """Create a queued job as the API does."""
+    count = 0
+
+    def make(text: str = "One. Two.", *, request: dict[str, object] | None = None, **fields: object) -> Job:
+        nonlocal count
+        count += 1
+        wanted = SpeechRequest(**{"text": text, "voice_id": voice.id} | (request or {}))
+        return stores.jobs.create(Job(id=f"job_{count}", request=wanted, **fields)).job
+
+    return make
+
+
+@pytest.fixture
+def in_background() -> Iterator[Callable[..., threading.Thread]]:
+    """Run a task on a thread of its own, as Celery's pool does."""
+    started: list[threading.Thread] = []
+
+    def run(function: Callable[..., object], *args: object) -> threading.Thread:
+        thread = threading.Thread(target=function, args=args)
+        thread.start()
+        started.append(thread)
+        return thread
+
+    yield run
+    for thread in started:
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def status(stores) -> Callable[[Job], JobStatus]:
+    def find(job: Job) -> JobStatus:
+        return stores.jobs.get(job.id).status
+
+    return find

@@ -1,0 +1,110 @@
+"""What happens to a job when the worker that held it is gone."""
+
+from patience import eventually
+
+from contract.errors import ErrorCode
+from contract.queues import TaskName
+from contract.schemas import JobStatus, Voice, VoiceStatus
+
+
+def lose(runtime, clock, settings) -> None:
+    """From now on the worker renews nothing, as if it had been killed; its lease runs out."""
+    runtime.leases.stop()
+    clock.turn(settings.jobs.lease_s + 1)
+
+
+def test_a_killed_workers_job_is_requeued_and_done_once(
+    make_runtime, stores, submit, status, sent, clock, settings, in_background
+):
+    killed, survivor = make_runtime(name="killed"), make_runtime(name="survivor")
+    killed.engine.gate.clear()
+    job = submit()
+    zombie = in_background(killed.synthesize, job.id)
+    eventually(lambda: killed.engine.submitted)
+    lose(killed, clock, settings)
+
+    swept = survivor.sweep()
+    assert swept.requeued == (job.id,)
+    assert sent == [(TaskName.SYNTHESIZE, job.id)]
+    survivor.synthesize(job.id)
+    done = stores.jobs.get(job.id)
+    killed.engine.gate.set()  # it was not dead after all, and finishes too
+    zombie.join(10)
+
+    assert done.status is JobStatus.DONE
+    assert done.worker == "survivor"
+    assert stores.jobs.get(job.id) == done  # the late result changed nothing
+
+
+def test_two_workers_that_get_the_same_message_never_both_finish(make_runtime, submit, status, in_background):
+    one, two = make_runtime(name="one"), make_runtime(name="two")
+    for _ in range(20):
+        job = submit()
+        threads = [in_background(worker.synthesize, job.id) for worker in (one, two)]
+        for thread in threads:
+            thread.join(10)
+        assert status(job) is JobStatus.DONE
+    assert len(one.engine.submitted) + len(two.engine.submitted) == 20
+
+
+def test_a_job_that_takes_down_two_workers_fails(make_runtime, stores, submit, clock, settings, in_background):
+    job = submit()
+    survivor = make_runtime(name="survivor")
+    doomed = []
+    for name in ("first", "second"):
+        worker = make_runtime(name=name)
+        worker.engine.gate.clear()
+        in_background(worker.synthesize, job.id)
+        eventually(lambda engine=worker.engine: engine.submitted)
+        lose(worker, clock, settings)
+        doomed.append(worker)
+        swept = survivor.sweep()
+    assert swept.given_up == (job.id,)
+    for worker in doomed:
+        worker.engine.gate.set()
+
+    failed = stores.jobs.get(job.id)
+    assert failed.status is JobStatus.FAILED
+    assert failed.error.code is ErrorCode.WORKER_LOST
+
+
+def test_a_worker_whose_lease_was_lost_stops_computing(make_runtime, stores, submit, clock, settings, in_background):
+    cut_off, other = make_runtime(name="cut-off"), make_runtime(name="other")
+    cut_off.engine.gate.clear()
+    job = submit()
+    cut_off.leases.stop()  # it hears nothing for a while …
+    task = in_background(cut_off.synthesize, job.id)
+    eventually(lambda: cut_off.engine.submitted)
+    clock.turn(settings.jobs.lease_s + 1)
+    other.sweep()
+    other.synthesize(job.id)
+
+    cut_off.leases.beat()  # … and now learns that the job is another's
+    task.join(10)
+
+    assert not task.is_alive()
+    assert stores.jobs.get(job.id).worker == "other"
+
+
+def test_a_queued_job_whose_message_was_lost_is_sent_again(runtime, submit, sent, clock, settings):
+    job = submit()
+    clock.turn(settings.jobs.resend_after_s + 1)
+
+    runtime.sweep()
+    runtime.sweep()
+
+    assert sent.count((TaskName.SYNTHESIZE, job.id)) == 1
+
+
+def test_a_voice_left_preparing_is_sent_again_and_given_up_in_the_end(runtime, stores, voice, sent, clock, settings):
+    clock.turn(settings.jobs.resend_after_s + 1)
+    runtime.sweep()
+    runtime.sweep()
+    assert sent == [(TaskName.PREPARE_VOICE, voice.id)]
+
+    clock.turn(3600)
+    runtime.sweep()
+
+    given_up: Voice = stores.voices.get(voice.id)
+    assert given_up.status is VoiceStatus.FAILED
+    assert given_up.error.code is ErrorCode.WORKER_LOST

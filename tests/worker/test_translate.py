@@ -1,0 +1,52 @@
+"""The two translations."""
+
+import inspect
+
+import pytest
+
+from contract.errors import ErrorCode, ServiceError
+from contract.schemas import Job, SpeechRequest
+from megatts3 import errors as speech
+from megatts3.api import SamplingParams
+from worker.translate import CODES, to_error_info, to_sampling_params
+
+EVERY_ERROR = [
+    kind for _, kind in inspect.getmembers(speech, inspect.isclass) if issubclass(kind, speech.MegaTTS3Error)
+]
+MEANT_TO_BE_INTERNAL = {
+    speech.MegaTTS3Error,
+    speech.SetupError,
+    speech.ConfigError,
+    speech.CheckpointError,
+}
+
+
+def an_instance(kind: type[Exception]) -> Exception:
+    """Made with whatever arguments it wants; the code depends on the class alone."""
+    if kind.__init__ is Exception.__init__:
+        return kind()
+    wanted = [p for p in inspect.signature(kind).parameters.values() if p.default is p.empty]
+    return kind(*("7" if p.annotation in ("str", str) else 7 for p in wanted))
+
+
+@pytest.mark.parametrize("kind", EVERY_ERROR)
+def test_every_library_error_has_a_code_of_its_own_kind(kind):
+    info = to_error_info(an_instance(kind))
+
+    assert info.code in ErrorCode
+    assert (info.code is ErrorCode.INTERNAL) == (kind in MEANT_TO_BE_INTERNAL)
+    assert info.detail
+
+
+def test_the_table_names_no_class_that_is_gone():
+    assert set(CODES) <= set(EVERY_ERROR)
+
+
+def test_a_service_error_keeps_its_code():
+    assert to_error_info(ServiceError(ErrorCode.STORAGE_FULL, "disk full")).code is ErrorCode.STORAGE_FULL
+
+
+def test_the_services_defaults_are_the_librarys():
+    job = Job(id="job_1", request=SpeechRequest("One."))
+
+    assert to_sampling_params(job, seed=0) == SamplingParams(seed=0)

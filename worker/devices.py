@@ -1,0 +1,91 @@
+"""Which device and precision this process computes with: decided here, once, and printed at start."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from contract.settings import ModelSettings
+
+Precision = Literal["fp32", "fp16", "bf16"]
+PRECISIONS_OF_DEVICE: dict[str, tuple[Precision, ...]] = {
+    "cpu": ("fp32", "bf16"),
+    "mps": ("fp32", "fp16"),
+    "cuda": ("fp16", "bf16", "fp32"),
+}
+MEMINFO = Path("/proc/meminfo")
+
+
+class DeviceUnavailable(Exception):
+    """The configured device is not in this machine, or not usable by this build of torch."""
+
+    def __init__(self, wanted: str, reason: str) -> None:
+        super().__init__(f"device {wanted!r} cannot be used: {reason}")
+        self.wanted, self.reason = wanted, reason
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where and how precisely the networks run.  The first precision listed for a device is its default."""
+
+    device: str
+    precision: Precision
+
+    @property
+    def is_gpu(self) -> bool:
+        return self.device != "cpu"
+
+
+def choose_compute(model: ModelSettings) -> Compute:
+    """Resolve `auto`.  A precision the device cannot do becomes its default.
+
+    So a configuration made for a GPU starts on any machine; the log says what became of it.
+    """
+    device = choose_device(model.device)
+    allowed = PRECISIONS_OF_DEVICE[device.split(":")[0]]
+    wanted = "fp32" if model.precision == "auto" and not model.mixed_precision else model.precision
+    precision = next((each for each in allowed if each == wanted), allowed[0])
+    return Compute(device, precision)
+
+
+def choose_device(wanted: str) -> str:
+    """`auto` and a missing `cuda:0` both mean the best there is; another named device must be there."""
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return "cuda:0"
+        return "cpu"
+    kind, _, index = wanted.partition(":")
+    if kind == "cuda" and not torch.cuda.is_available():
+        return "cpu"  # a configuration that names cuda:0 must start on any machine; the log says so
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        raise DeviceUnavailable(wanted, f"{torch.cuda.device_count()} CUDA devices are visible")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise DeviceUnavailable(wanted, "this machine has none")
+    return f"cuda:{index or 0}" if kind == "cuda" else wanted
+
+
+def limit_gpu_memory(compute: Compute, model: ModelSettings) -> None:
+    """Hold this process to its share of the GPU; nothing on a CPU."""
+    if compute.device.startswith("cuda") and model.gpu_memory_fraction < 1.0:
+        torch.cuda.set_per_process_memory_fraction(model.gpu_memory_fraction, compute.device)
+
+
+@dataclass(frozen=True)
+class Memory:
+    used_bytes: int
+    total_bytes: int
+
+
+def measure_memory(device: str) -> Memory | None:
+    """Of the device: a GPU's own memory, else this machine's.  None where the system does not tell."""
+    if device.startswith("cuda"):
+        free, total = torch.cuda.mem_get_info(device)
+        return Memory(total - free, total)
+    try:
+        lines = MEMINFO.read_text(encoding="ascii").splitlines()
+    except OSError:  # not Linux
+        return None
+    kilobytes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+    total = 1024 * kilobytes["MemTotal"]
+    return Memory(total - 1024 * kilobytes["MemAvailable"], total)

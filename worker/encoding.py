@@ -1,0 +1,37 @@
+"""Segments → one encoded answer: join, change the rate, encode."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from contract.errors import ErrorCode, ServiceError
+from contract.schemas import SpeechRequest
+from megatts3.audio.formats import encode
+from megatts3.audio.join import join
+from megatts3.audio.resample import resample
+from megatts3.audio.waveform import Waveform
+
+
+@dataclass(frozen=True)
+class EncodedAudio:
+    """A whole answer as the client will get it."""
+
+    data: bytes
+    duration_s: float
+    sample_rate: int
+
+
+def encode_segments(segments: Sequence[Waveform], request: SpeechRequest) -> EncodedAudio:
+    """The request's own format and rate.  Never an empty or broken answer: ServiceError(SYNTHESIS_FAILED)."""
+    if not segments:
+        raise ServiceError(ErrorCode.SYNTHESIS_FAILED, "the engine gave no audio")
+    joined = join(segments)
+    if len(joined.samples) == 0 or not np.isfinite(joined.samples).all():
+        raise ServiceError(ErrorCode.SYNTHESIS_FAILED, "the engine gave audio that cannot be used")
+    converted = resample(joined, request.sample_rate)
+    return EncodedAudio(
+        data=encode(converted, request.response_format.value),
+        duration_s=joined.duration_s,
+        sample_rate=request.sample_rate,
+    )

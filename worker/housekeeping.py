@@ -1,0 +1,73 @@
+"""What a worker process does beside speaking: says that it lives, and sweeps.  One thread, its own pace."""
+
+import threading
+from collections.abc import Callable
+
+from contract.errors import ServiceError
+from contract.schemas import WorkerState
+from contract.stores.interfaces import WorkerRegistry
+from contract.telemetry import event_log
+
+log = event_log(__name__)
+
+
+class Housekeeping:
+    """Heartbeats the worker's state and calls `sweep`, until stopped."""
+
+    def __init__(
+        self,
+        registry: WorkerRegistry,
+        *,
+        describe: Callable[[], WorkerState],
+        sweep: Callable[[], object],
+        watch_engine: Callable[[], None],
+        every_s: float,
+        sweep_every_s: float,
+        ttl_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._registry, self._describe, self._sweep = registry, describe, sweep
+        self._watch_engine = watch_engine
+        self._every_s, self._sweep_every_s, self._ttl_s = every_s, sweep_every_s, ttl_s
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """The registry forgets the worker at once rather than after its time."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._say_goodbye()
+
+    def beat(self) -> None:
+        """Say once that this worker lives; a store that is away is tried again at the next beat."""
+        try:
+            self._registry.heartbeat(self._describe(), ttl_s=self._ttl_s)
+        except ServiceError as error:
+            log.warning("heartbeat_not_written", code=error.code)
+
+    def _run(self) -> None:
+        sweep_at = self._clock()
+        while not self._stopping.wait(self._every_s):
+            self._watch_engine()
+            self.beat()
+            if self._clock() >= sweep_at:
+                sweep_at = self._clock() + self._sweep_every_s
+                self._sweep_once()
+
+    def _sweep_once(self) -> None:
+        try:
+            self._sweep()
+        except ServiceError as error:
+            log.warning("sweep_not_done", code=error.code)
+
+    def _say_goodbye(self) -> None:
+        try:
+            self._registry.remove(self._describe().name)
+        except ServiceError as error:  # it is forgotten after its time anyway
+            log.warning("goodbye_not_written", code=error.code)

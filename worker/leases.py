@@ -1,0 +1,146 @@
+"""Hold the jobs of this process: one thread renews every lease, passes progress on and carries cancels in.
+
+A lease that is lost (another worker has the job now) stops the work here and writes nothing.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from contract.errors import ServiceError
+from contract.schemas import JobProgress
+from contract.stores.interfaces import Claim, JobStore
+from contract.telemetry import event_log
+
+log = event_log(__name__)
+
+
+class Stoppable(Protocol):
+    """The running request, as far as a lease minds it."""
+
+    def cancel(self) -> None: ...
+
+
+class Lease:
+    """One claimed job.  Its task's thread follows a request; the keeper's thread sets the flags."""
+
+    def __init__(self, claim: Claim) -> None:
+        self.job, self.token = claim.job, claim.token
+        self.is_lost = False
+        self.cancel_requested = False
+        self.to_release = False  # draining took too long: the job goes back to the queue
+        self.report: Callable[[], JobProgress] | None = None
+        self._followed: Stoppable | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def must_stop(self) -> bool:
+        return self.is_lost or self.cancel_requested or self.to_release
+
+    def follow(self, running: Stoppable, report: Callable[[], JobProgress]) -> None:
+        """From now on a reason to stop cancels `running`; one that came before does so at once."""
+        with self._lock:
+            self._followed, self.report = running, report
+        if self.must_stop:
+            running.cancel()
+
+    def stop(self) -> None:
+        """Cancel what is followed, if anything is yet."""
+        with self._lock:
+            followed = self._followed
+        if followed is not None:
+            followed.cancel()
+
+
+class LeaseKeeper:
+    """All leases of this process and the thread that keeps them."""
+
+    def __init__(self, jobs: JobStore, *, lease_s: float, heartbeat_s: float) -> None:
+        self._jobs, self._lease_s, self._heartbeat_s = jobs, lease_s, heartbeat_s
+        self._leases: dict[str, Lease] = {}
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Once; a second call does nothing."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    @contextmanager
+    def hold(self, claim: Claim) -> Iterator[Lease]:
+        """Keep the claim's lease alive until the block ends."""
+        lease = Lease(claim)
+        with self._changed:
+            self._leases[lease.job.id] = lease
+        try:
+            yield lease
+        finally:
+            with self._changed:
+                if self._leases.get(lease.job.id) is lease:
+                    del self._leases[lease.job.id]
+                self._changed.notify_all()
+
+    @property
+    def held(self) -> int:
+        with self._lock:
+            return len(self._leases)
+
+    def wait_until_none(self, timeout_s: float) -> bool:
+        """Whether every job ended within the time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._leases, timeout_s)
+
+    def release_all(self) -> None:
+        """Stop what runs; its tasks hand their jobs back to the queue."""
+        for lease in self._all():
+            lease.to_release = True
+            lease.stop()
+
+    def hear_of(self, job_id: str) -> None:
+        """Something about this job changed; a cancel is obeyed now rather than at the next heartbeat."""
+        with self._lock:
+            lease = self._leases.get(job_id)
+        if lease is None:
+            return
+        job = self._jobs.get(job_id)
+        if job is not None and job.cancel_requested and job.token == lease.token:
+            lease.cancel_requested = True
+            lease.stop()
+
+    def beat(self) -> None:
+        """Renew every lease once."""
+        for lease in self._all():
+            try:
+                self._renew(lease)
+            except ServiceError as error:  # Redis is away: the lease may outlast it
+                log.warning("lease_not_renewed", job=lease.job.id, code=error.code)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._heartbeat_s):
+            self.beat()
+
+    def _all(self) -> list[Lease]:
+        with self._lock:
+            return list(self._leases.values())
+
+    def _renew(self, lease: Lease) -> None:
+        progress = lease.report() if lease.report is not None else None
+        answer = self._jobs.heartbeat(lease.job.id, lease.token, lease_s=self._lease_s, progress=progress)
+        with self._lock:
+            if self._leases.get(lease.job.id) is not lease:  # the job ended while we asked
+                return
+        if not answer.alive:
+            lease.is_lost = True
+        elif answer.cancel_requested:
+            lease.cancel_requested = True
+        if lease.must_stop:
+            lease.stop()

@@ -1,0 +1,198 @@
+"""The worker's composition root: everything a task needs, built once per process and handed to it.
+
+Devices and dtypes are decided here, once, and printed at start.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from contract.queues import QUEUE_OF_PRIORITY, QueueName, TaskName
+from contract.schemas import Job
+from contract.settings import Settings
+from contract.stores.interfaces import Stores
+from contract.telemetry import event_log
+from megatts3.api import Engine, EngineConfig
+from worker import shipped_voices
+from worker.cancel_watch import CancelWatch
+from worker.devices import Compute, choose_compute, limit_gpu_memory
+from worker.housekeeping import Housekeeping
+from worker.leases import LeaseKeeper
+from worker.outcomes import Outcomes
+from worker.presence import Presence
+from worker.prompt_cache import PromptCache
+from worker.speaking import Clocks, Speaker
+from worker.speech_engine import SpeechEngine
+from worker.sweep import Swept, VoiceSweep, sweep
+from worker.voices import VoicePrompts
+
+log = event_log(__name__)
+
+PROMPT_CACHE_BYTES = 256 * 2**20  # a prompt of 28 s is about 0.1 MB: thousands of voices
+DRAIN_S = 25.0  # a running job may end by itself for so long after SIGTERM, then it goes back to the queue
+VOICE_GIVEN_UP_S = 600.0  # a voice that is still `preparing` after this took its workers down with it
+EX_ENGINE_DIED = 70  # <sysexits.h> EX_SOFTWARE: whoever supervises this process starts it again
+
+Send = Callable[[TaskName, str, QueueName, str | None], None]
+
+
+class Runtime:
+    """One worker process: its stores, its engine, its threads."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        stores: Stores,
+        engine: SpeechEngine,
+        *,
+        name: str,
+        compute: Compute,
+        send: Send,
+        clocks: Clocks | None = None,
+        drain_s: float = DRAIN_S,
+        leave: Callable[[int], object] = os._exit,
+    ) -> None:
+        jobs = settings.jobs
+        clocks = clocks or Clocks()
+        self.settings, self.stores, self.engine, self.name = settings, stores, engine, name
+        self._send, self._drain_s, self._leave = send, drain_s, leave
+        self.leases = LeaseKeeper(stores.jobs, lease_s=jobs.lease_s, heartbeat_s=jobs.heartbeat_s)
+        self._cancels = CancelWatch(stores.events, self.leases)
+        self.prompts = VoicePrompts(stores, engine, PromptCache(max_bytes=PROMPT_CACHE_BYTES))
+        outcomes = Outcomes(stores.jobs, send_again=self.send_job)
+        self.speaker = Speaker(stores, engine, self.prompts, self.leases, outcomes=outcomes, clocks=clocks)
+        self.presence = Presence(
+            name,
+            compute,
+            max_rows=settings.model.batch_size,
+            leases=self.leases,
+            throughput=self.speaker.throughput,
+            clock=clocks.unix_s,
+        )
+        self.housekeeping = Housekeeping(
+            stores.workers,
+            describe=self.presence.describe,
+            sweep=self.sweep,
+            watch_engine=self._watch_engine,
+            every_s=min(jobs.heartbeat_s, jobs.worker_ttl_s / 3),
+            sweep_every_s=jobs.sweep_s,
+            ttl_s=jobs.worker_ttl_s,
+            clock=time.monotonic,
+        )
+        self._voice_sweep = VoiceSweep(
+            stores.voices,
+            send=lambda voice_id: send(TaskName.PREPARE_VOICE, voice_id, QueueName.INTERACTIVE, None),
+            resend_after_s=jobs.resend_after_s,
+            give_up_after_s=VOICE_GIVEN_UP_S,
+            clock=clocks.unix_s,
+        )
+        self._draining = threading.Event()
+
+    def start(self) -> None:
+        """Renew leases, heartbeat and sweep from now on; the worker is not ready yet."""
+        self.leases.start()
+        self._cancels.start()
+        self.housekeeping.beat()
+        self.housekeeping.start()
+
+    def become_ready(self, checkpoint: Path) -> None:
+        """Start the engine, speak a warm-up, register the checkpoint's voices; then say so.
+
+        Raises what the library raises, and ShippedVoicesError.
+        """
+        self.engine.start()
+        self.engine.warm_up()
+        shipped = shipped_voices.read_index(checkpoint)
+        shipped_voices.register(shipped, self.stores, self.prompts, revision=self.engine.revision)
+        self.presence.is_ready(self.engine.capabilities, self.engine.revision)
+        self.housekeeping.beat()
+
+    def synthesize(self, job_id: str) -> None:
+        self.speaker.speak(job_id, worker=self.name, lease_s=self.settings.jobs.lease_s)
+
+    def prepare_voice(self, voice_id: str) -> None:
+        self.prompts.prepare(voice_id)
+
+    def sweep(self) -> Swept:
+        """Bring back lost jobs and voices."""
+        self._voice_sweep.sweep()
+        jobs = self.settings.jobs
+        return sweep(
+            self.stores.jobs,
+            self.send_job,
+            max_attempts=jobs.max_attempts,
+            resend_after_s=jobs.resend_after_s,
+        )
+
+    def send_job(self, job: Job) -> None:
+        """A (further) message for a queued job."""
+        self._send(TaskName.SYNTHESIZE, job.id, QUEUE_OF_PRIORITY[job.priority], job.request_id)
+
+    def begin_drain(self) -> None:
+        """After SIGTERM: let what runs end within a bound, then hand it back.  Returns at once."""
+        if self._draining.is_set():
+            return
+        self._draining.set()
+        self.presence.is_not_ready("draining")
+        threading.Thread(target=self._drain, name="drain", daemon=True).start()
+
+    def stop(self) -> None:
+        """After the last task: no job is held any more."""
+        self._draining.set()
+        self.housekeeping.stop()
+        self._cancels.stop()
+        self.leases.stop()
+        self.engine.stop()
+
+    def _drain(self) -> None:
+        if not self.leases.wait_until_none(self._drain_s):
+            self.leases.release_all()
+
+    def _watch_engine(self) -> None:
+        """An engine that died cannot speak again: leave, so that leases run out and a new process starts."""
+        if self.presence.ready and not self.engine.is_alive:
+            log.error("engine_died", worker=self.name)
+            self._leave(EX_ENGINE_DIED)
+
+
+def load_runtime(settings: Settings, stores: Stores, *, name: str, send: Send) -> Runtime:
+    """Choose the device, load the checkpoint, build the runtime.  Raises what the library raises."""
+    compute = choose_compute(settings.model)
+    checkpoint = settings.model.locate()
+    log.info(
+        "worker_compute",
+        device=compute.device,
+        precision=compute.precision,
+        wanted_device=settings.model.device,
+        wanted_precision=settings.model.precision,
+        checkpoint=checkpoint,
+    )
+    limit_gpu_memory(compute, settings.model)
+    engine = Engine.load(
+        checkpoint,
+        EngineConfig(
+            device=compute.device,
+            precision=compute.precision,
+            max_rows=settings.model.batch_size,
+            threads=settings.model.threads,
+        ),
+    )
+    return Runtime(settings, stores, engine, name=name, compute=compute, send=send)
+
+
+_runtime: Runtime | None = None
+
+
+def set_runtime(built: Runtime | None) -> None:
+    """Called when the process starts (and by tests); None at its end."""
+    global _runtime  # noqa: PLW0603 - Celery gives a task no constructor: one accessor, set once
+    _runtime = built
+
+
+def runtime() -> Runtime:
+    """This process's runtime.  Fails loudly where none was built."""
+    if _runtime is None:
+        raise RuntimeError("no runtime: set_runtime is called on worker_init")
+    return _runtime

@@ -1,0 +1,179 @@
+"""One synthesis job, from claim to stored audio.  How it ends is outcomes.py."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from contract import blob_keys
+from contract.errors import ErrorCode, ServiceError
+from contract.fingerprint import with_seed
+from contract.schemas import Job, JobProgress, JobResult
+from contract.stores.interfaces import CachedAudio, Stores
+from contract.telemetry import event_log
+from megatts3.api import SegmentResult, VoicePrompt
+from megatts3.audio.join import OVERLAP_S
+from megatts3.errors import Cancelled
+from worker.encoding import EncodedAudio, encode_segments
+from worker.leases import Lease, LeaseKeeper
+from worker.outcomes import Outcomes
+from worker.speech_engine import RunningRequest, SpeechEngine
+from worker.throughput import Throughput
+from worker.translate import to_job_progress, to_sampling_params, to_synthesis_request
+from worker.voices import VoicePrompts
+
+log = event_log(__name__)
+
+
+def predicted_duration_s(segments: Sequence[SegmentResult]) -> float:
+    """What the plan said the joined audio would last, before anything was rendered."""
+    return sum(segment.planned_s for segment in segments) - OVERLAP_S * max(0, len(segments) - 1)
+
+
+def seed_of(job: Job, voice: VoicePrompt) -> int:
+    """The one stamped on the job, else one derived from its content: equal requests sound equal."""
+    seed = with_seed(job.request, voice=voice.fingerprint).seed
+    assert seed is not None
+    return seed
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """Wall clock for records, the engine's own for deadlines, a fine one for measuring."""
+
+    unix_s: Callable[[], float] = time.time
+    engine_s: Callable[[], float] = time.monotonic
+    measure_s: Callable[[], float] = time.perf_counter
+
+    def to_engine(self, unix_s: float) -> float:
+        """A moment of the wall clock on the engine's clock."""
+        return self.engine_s() + (unix_s - self.unix_s())
+
+
+class Speaker:
+    """Speaks jobs with one engine; safe from many threads."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        engine: SpeechEngine,
+        prompts: VoicePrompts,
+        leases: LeaseKeeper,
+        *,
+        outcomes: Outcomes,
+        clocks: Clocks,
+    ) -> None:
+        self.throughput = Throughput()
+        self._stores, self._engine, self._prompts, self._leases = stores, engine, prompts, leases
+        self._outcomes, self._clocks = outcomes, clocks
+
+    def speak(self, job_id: str, *, worker: str, lease_s: float) -> None:
+        """Claim, synthesize, store, record.  A job not to be had (a second delivery) is left alone."""
+        claim = self._stores.jobs.claim(job_id, worker=worker, lease_s=lease_s)
+        if claim is None:
+            log.info("job_not_to_be_had", job=job_id)
+            return
+        with self._leases.hold(claim) as lease:
+            try:
+                result = self._result(lease)
+            except Exception as error:  # noqa: BLE001 - the task wrapper: the record must say how it ended
+                self._outcomes.ended_by(lease, error)
+            else:
+                self._outcomes.done(lease, result)
+
+    def _result(self, lease: Lease) -> JobResult:
+        job = lease.job
+        began_s = self._clocks.measure_s()
+        self._check_deadline(job)
+        if (cached := self._cached(job)) is not None:
+            return self._stored(job, cached, synthesis_s=self._clocks.measure_s() - began_s, from_cache=True)
+        voice = self._prompts.of_job(job)
+        params = to_sampling_params(job, seed=seed_of(job, voice))
+        if lease.must_stop:
+            raise Cancelled(job.id)
+        request = to_synthesis_request(job, voice, params, to_engine_time=self._clocks.to_engine)
+        segments = self._follow(lease, self._engine.submit(request))
+        encoded = encode_segments([segment.waveform for segment in segments], job.request)
+        synthesis_s = self._clocks.measure_s() - began_s
+        result = self._stored(
+            job,
+            encoded,
+            synthesis_s=synthesis_s,
+            segments=len(segments),
+            predicted_s=predicted_duration_s(segments),
+        )
+        self._remember(job, encoded, seed=params.seed)
+        self.throughput.note(audio_s=encoded.duration_s, synthesis_s=synthesis_s, jobs_at_once=self._leases.held)
+        log.synthesis_time(
+            synthesis_s,
+            job=job.id,
+            voice=job.request.voice_id,
+            audio_s=round(encoded.duration_s, 3),
+            rtf=round(result.rtf, 3),
+            segments=len(segments),
+        )
+        return result
+
+    def _follow(self, lease: Lease, running: RunningRequest) -> list[SegmentResult]:
+        """Collect the segments while the lease reports progress and can cancel."""
+        segments: list[SegmentResult] = []
+
+        def report() -> JobProgress:
+            spoken_s = sum(segment.waveform.duration_s for segment in tuple(segments))
+            return to_job_progress(running.progress, audio_s=spoken_s)
+
+        lease.follow(running, report)
+        segments.extend(running)
+        return segments
+
+    def _check_deadline(self, job: Job) -> None:
+        if job.deadline_at is not None and self._clocks.unix_s() >= job.deadline_at:
+            raise ServiceError(ErrorCode.DEADLINE_EXCEEDED)
+
+    def _cached(self, job: Job) -> EncodedAudio | None:
+        """Audio another job of the same fingerprint left while this one waited."""
+        if job.fingerprint is None or not job.request.cache:
+            return None
+        found = self._stores.audio_cache.get(job.fingerprint)
+        return None if found is None else EncodedAudio(found.data, found.duration_s, found.sample_rate)
+
+    def _stored(
+        self,
+        job: Job,
+        audio: EncodedAudio,
+        *,
+        synthesis_s: float,
+        segments: int = 1,
+        predicted_s: float | None = None,
+        from_cache: bool = False,
+    ) -> JobResult:
+        blob = blob_keys.job_audio(job.id, job.request.response_format)
+        self._stores.blobs.put(blob, audio.data)
+        return JobResult(
+            audio_blob=blob,
+            audio_format=job.request.response_format,
+            duration_s=audio.duration_s,
+            sample_rate=audio.sample_rate,
+            size_bytes=len(audio.data),
+            synthesis_s=synthesis_s,
+            segments=segments,
+            predicted_s=predicted_s,
+            from_cache=from_cache,
+        )
+
+    def _remember(self, job: Job, audio: EncodedAudio, *, seed: int) -> None:
+        if job.fingerprint is None or not job.request.cache:
+            return
+        if job.reference_audio_blob is None and self._stores.voices.get(job.request.voice_id) is None:
+            return  # erased meanwhile, and with it all that was made from it
+        self._stores.audio_cache.put(
+            job.fingerprint,
+            CachedAudio(
+                data=audio.data,
+                voice_id=job.request.voice_id,
+                audio_format=job.request.response_format,
+                duration_s=audio.duration_s,
+                sample_rate=audio.sample_rate,
+                created_at=self._clocks.unix_s(),
+                seed=seed,
+            ),
+        )

@@ -1,0 +1,79 @@
+"""Bring back what a dead worker or a lost message left.  Every worker does it; the store lets one win."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from contract.errors import ErrorCode, ErrorInfo
+from contract.schemas import Job, JobStatus, VoiceStatus
+from contract.stores.interfaces import JobStore, VoiceStore
+from contract.telemetry import event_log
+
+log = event_log(__name__)
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What one sweep did: jobs put back, given up, and sent a second time."""
+
+    requeued: tuple[str, ...] = ()
+    given_up: tuple[str, ...] = ()
+    sent_again: tuple[str, ...] = ()
+
+
+def sweep(jobs: JobStore, send: Callable[[Job], None], *, max_attempts: int, resend_after_s: float) -> Swept:
+    """Requeue jobs whose lease ran out, fail those that took down `max_attempts` workers, resend the rest."""
+    requeued: list[str] = []
+    given_up: list[str] = []
+    for job_id in jobs.expired():
+        job = jobs.requeue(job_id, max_attempts=max_attempts)
+        if job is None:  # another sweeper was first
+            continue
+        if job.status is JobStatus.QUEUED:
+            send(job)
+            requeued.append(job.id)
+            log.warning("job_requeued", job=job.id, attempts=job.attempts)
+        else:
+            given_up.append(job.id)
+            log.error("job_given_up", job=job.id, attempts=job.attempts)
+    sent_again = jobs.resend_due(older_than_s=resend_after_s)
+    for job in sent_again:
+        send(job)
+        log.warning("job_sent_again", job=job.id)
+    return Swept(tuple(requeued), tuple(given_up), tuple(job.id for job in sent_again))
+
+
+VOICE_GIVEN_UP = ErrorInfo(ErrorCode.WORKER_LOST, "the voice could not be prepared: the worker was lost")
+
+
+class VoiceSweep:
+    """Voices that stay `preparing`: sent again while young, given up when old.  Keeps what it sent when."""
+
+    def __init__(
+        self,
+        voices: VoiceStore,
+        *,
+        send: Callable[[str], None],
+        resend_after_s: float,
+        give_up_after_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._voices, self._send, self._clock = voices, send, clock
+        self._resend_after_s, self._give_up_after_s = resend_after_s, give_up_after_s
+        self._sent_at: dict[tuple[str, int], float] = {}
+
+    def sweep(self) -> None:
+        now = self._clock()
+        preparing = {}
+        for voice in self._voices.list():
+            if voice.status is not VoiceStatus.PREPARING:
+                continue
+            key = (voice.id, voice.version)
+            preparing[key] = self._sent_at.get(key, voice.updated_at)
+            if now - voice.updated_at > self._give_up_after_s:
+                self._voices.failed(voice.id, voice.version, VOICE_GIVEN_UP)
+                log.error("voice_given_up", voice=voice.id)
+            elif now - preparing[key] > self._resend_after_s:
+                self._send(voice.id)
+                preparing[key] = now
+                log.warning("voice_sent_again", voice=voice.id)
+        self._sent_at = preparing
