@@ -1,9 +1,10 @@
 """Voices that come with a checkpoint: `<checkpoint>/voices/voices.yaml` and the clips it names.
 
     voices:
-      - {id: default, name: Anna, clip: anna.wav, language: en, latent: anna.npy}
+      - {id: default, name: Anna, clip: anna.wav, language: en, latent: anna.npy, prompt: anna.safetensors}
 
-`latent` is wanted only where the checkpoint has no encoder.  Registering is idempotent, and several workers
+`latent` is wanted only where the checkpoint has no encoder; `prompt` is the voice prepared beforehand, by whoever
+knows better than the aligner what is said when.  Registering is idempotent, and several workers
 may do it at the same time: one writes a voice's record, and at worst two make the same prompt from it.
 """
 
@@ -18,6 +19,7 @@ from contract.fingerprint import voice_fingerprint
 from contract.schemas import VOICE_ID, Voice, VoiceStatus, VoiceType
 from contract.stores.interfaces import Stores
 from contract.telemetry import event_log
+from megatts3.api import VoicePrompt
 from worker.voices import VoicePrompts
 
 log = event_log(__name__)
@@ -42,6 +44,7 @@ class ShippedVoice:
     name: str
     clip: Path
     latent: Path | None = None
+    prompt: Path | None = None
     description: str = ""
     language: str | None = None
     style: str = "neutral"
@@ -68,16 +71,16 @@ def _entry(source: Path, entry: object) -> ShippedVoice:
     voice_id = str(entry["id"])
     if not VOICE_ID.fullmatch(voice_id):
         raise ShippedVoicesError(source, f"{voice_id!r} cannot be a voice id")
-    latent = entry.get("latent")
-    files = [source.parent / str(name) for name in (entry["clip"], latent) if name]
-    for file in files:
+    named = {kind: source.parent / str(entry[kind]) for kind in ("clip", "latent", "prompt") if entry.get(kind)}
+    for file in named.values():
         if source.parent.resolve() not in file.resolve().parents or not file.is_file():
             raise ShippedVoicesError(source, f"{voice_id}: no file {file.name} in {source.parent}")
     return ShippedVoice(
         id=voice_id,
         name=str(entry.get("name", voice_id)),
-        clip=files[0],
-        latent=files[1] if latent else None,
+        clip=named["clip"],
+        latent=named.get("latent"),
+        prompt=named.get("prompt"),
         description=str(entry.get("description", "")),
         language=None if entry.get("language") is None else str(entry["language"]),
         style=str(entry.get("style", "neutral")),
@@ -92,7 +95,10 @@ def register(shipped: tuple[ShippedVoice, ...], stores: Stores, prompts: VoicePr
             continue
         if record.status is VoiceStatus.READY and record.revision == revision and _has_prompt(record, stores):
             continue
-        prompts.prepare(record.id)
+        if voice.prompt is None:
+            prompts.prepare(record.id)
+        else:
+            prompts.adopt(record, VoicePrompt.from_bytes(voice.prompt.read_bytes()))
 
 
 def _registered(shipped: ShippedVoice, stores: Stores) -> Voice | None:

@@ -83,7 +83,14 @@ class VoicePrompts:
             raise ServiceError(ErrorCode.VOICE_NOT_READY, params={"voice_id": voice.id})
         clip = self._stores.blobs.get(voice.clip_blob)
         latent = None if voice.latent_blob is None else self._stores.blobs.get(voice.latent_blob)
-        prompt = self._prepared(clip, latent)
+        return self._keep(voice, self._prepared(clip, latent), clip)
+
+    def adopt(self, voice: Voice, prompt: VoicePrompt) -> None:
+        """Register a prompt that was made elsewhere for these weights, instead of preparing the voice's clip."""
+        assert voice.clip_blob is not None, "a shipped voice has a clip"
+        self._keep(voice, prompt, self._stores.blobs.get(voice.clip_blob))
+
+    def _keep(self, voice: Voice, prompt: VoicePrompt, clip: bytes) -> tuple[VoicePrompt, int]:
         data = prompt.to_bytes()
         blob = blob_keys.voice_prompt(voice.id, voice.version)
         self._stores.blobs.put(blob, data)

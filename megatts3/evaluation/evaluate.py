@@ -15,12 +15,13 @@ from megatts3.evaluation.clip import ClipMeasures, Judge
 from megatts3.evaluation.durations import DurationErrors, duration_errors
 from megatts3.evaluation.figures import Evaluation
 from megatts3.evaluation.recognise import Recogniser
-from megatts3.evaluation.speakers import Column, exact_voice, speakers
+from megatts3.evaluation.speakers import Column, speakers
 from megatts3.evaluation.speed import Speed, measure_speed
 from megatts3.pipeline.plan import Frontend
 from megatts3.rates import SAMPLE_RATE
 from megatts3.sampling.params import SamplingParams
 from megatts3.training.data import Corpus
+from megatts3.training.voices import exact_voice
 
 _SPEED_SENTENCES = 3
 

@@ -10,18 +10,16 @@ from enum import StrEnum
 import numpy as np
 import torch
 
-from megatts3.audio import loudness
 from megatts3.audio.waveform import Waveform
 from megatts3.checkpoint import Networks
-from megatts3.errors import PromptSilent
 from megatts3.evaluation.cases import Case
-from megatts3.pipeline.alignment import Alignment
 from megatts3.pipeline.plan import Frontend
 from megatts3.pipeline.synthesize import synthesize
-from megatts3.pipeline.voice import VoicePrompt, assemble, encode, pad_prompt, prepare_voice
-from megatts3.rates import FRAMES_PER_LATENT, SAMPLE_RATE
+from megatts3.pipeline.voice import VoicePrompt, prepare_voice
+from megatts3.rates import SAMPLE_RATE
 from megatts3.sampling.params import SamplingParams
 from megatts3.training.data import Corpus, Entry
+from megatts3.training.voices import exact_voice
 
 
 class Column(StrEnum):
@@ -89,19 +87,6 @@ def speakers(
         Column.EXACT: reader(lambda entry: exact_voice(networks, entry, clip(entry))),
         Column.PRODUCT: reader(product_voice),
     }
-
-
-def exact_voice(networks: Networks, entry: Entry, waveform: Waveform) -> VoicePrompt:
-    """As prepare_voice makes it, but with the teacher's own phones and times; the padding belongs to the last."""
-    padded = pad_prompt(waveform)
-    measured = loudness.measure(padded)
-    if measured is None:
-        raise PromptSilent(-np.inf)
-    latent = encode(networks, padded)
-    durations = entry.durations.tolist()
-    durations[-1] += len(latent) * FRAMES_PER_LATENT - sum(durations)
-    alignment = Alignment(tuple(entry.phones.tolist()), tuple(entry.tones.tolist()), tuple(durations))
-    return assemble(alignment, latent, measured)
 
 
 @torch.inference_mode()

@@ -88,7 +88,8 @@ def _mel_filters() -> FloatArray:
     bins = np.linspace(0.0, _RATE / 2, _WINDOW // 2 + 1)
     rise = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     fall = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
-    return np.clip(np.minimum(rise, fall), 0.0, None)
+    filters: FloatArray = np.clip(np.minimum(rise, fall), 0.0, None)
+    return filters
 
 
 def _cosines() -> FloatArray:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from megatts3.checkpoint import save_networks
+from megatts3.checkpoint import load_networks, save_networks
 from megatts3.config import Architecture, load_architecture
 from megatts3.models.aligner import Aligner
 from megatts3.models.diffusion_transformer import DiffusionTransformer
@@ -123,7 +123,7 @@ class Workshop:
             self.checkpoint, dit, duration_lm, aligner, wavvae,
             name=self.recipe.name, licence=LICENCE, source=SOURCE, dtype=torch.float16,
         )  # fmt: skip
-        write_voices(self.training, self.checkpoint)
+        write_voices(self.training, load_networks(self.checkpoint), self.checkpoint)
 
     def _keep(self, stage: str, model: nn.Module) -> None:
         folder = self.folder / stage

@@ -1,14 +1,24 @@
-"""The voices a checkpoint ships: clips of training speakers, and the index the worker registers them from."""
+"""The voices a checkpoint ships: clips of training speakers, their prompts, and the index the worker reads.
+
+The prompts are prepared here, with the teachers' own phones and times: better than any aligner could tell.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import soundfile
 import yaml
 
-from megatts3.rates import SAMPLE_RATE
+from megatts3.audio import loudness
+from megatts3.audio.waveform import Waveform
+from megatts3.checkpoint import Networks
+from megatts3.errors import PromptSilent
+from megatts3.pipeline.alignment import Alignment
+from megatts3.pipeline.voice import VoicePrompt, assemble, encode, pad_prompt
+from megatts3.rates import FRAMES_PER_LATENT, SAMPLE_RATE
 from megatts3.training.data import Corpus, Entry
 
 _CLIP_S = (4.0, 5.5)  # long enough to hold a voice, short enough to be cheap in every request
@@ -34,8 +44,8 @@ VOICES = (
 )
 
 
-def write_voices(corpus: Corpus, checkpoint: Path) -> None:
-    """FLAC clips and voices.yaml below `checkpoint`/voices."""
+def write_voices(corpus: Corpus, networks: Networks, checkpoint: Path) -> None:
+    """FLAC clips, prompts and voices.yaml below `checkpoint`/voices."""
     folder = checkpoint / "voices"
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
@@ -43,7 +53,10 @@ def write_voices(corpus: Corpus, checkpoint: Path) -> None:
         entry = _clip(corpus, voice)
         clip = f"{voice.id}.flac"
         soundfile.write(folder / clip, corpus.audio(entry), SAMPLE_RATE, subtype="PCM_16")
-        lines.append({"id": voice.id, "name": voice.name, "clip": clip, "language": voice.language,
+        prompt = f"{voice.id}.safetensors"
+        exact = exact_voice(networks, entry, Waveform(corpus.audio(entry), SAMPLE_RATE))
+        (folder / prompt).write_bytes(exact.to_bytes())
+        lines.append({"id": voice.id, "name": voice.name, "clip": clip, "prompt": prompt, "language": voice.language,
                       "description": f"teacher {entry.speaker.split('-')[1]}: {entry.text}"})  # fmt: skip
     text = yaml.safe_dump({"voices": lines}, allow_unicode=True, sort_keys=False)
     (folder / "voices.yaml").write_text(text, encoding="utf-8")
@@ -57,3 +70,16 @@ def _clip(corpus: Corpus, voice: ShippedVoice) -> Entry:
     low, high = _CLIP_S
     fitting = [e for e in spoken if low <= e.samples / SAMPLE_RATE <= high] or spoken
     return max(fitting, key=lambda e: len(set(e.phones.tolist())))  # the clip that shows most phones
+
+
+def exact_voice(networks: Networks, entry: Entry, waveform: Waveform) -> VoicePrompt:
+    """As prepare_voice makes it, but with the teacher's own phones and times; the padding belongs to the last."""
+    padded = pad_prompt(waveform)
+    measured = loudness.measure(padded)
+    if measured is None:
+        raise PromptSilent(-np.inf)
+    latent = encode(networks, padded)
+    durations = entry.durations.tolist()
+    durations[-1] += len(latent) * FRAMES_PER_LATENT - sum(durations)
+    alignment = Alignment(tuple(entry.phones.tolist()), tuple(entry.tones.tolist()), tuple(durations))
+    return assemble(alignment, latent, measured)

@@ -218,3 +218,17 @@ def test_a_wrong_voices_file_is_refused_with_its_name(checkpoint, text):
 
 def test_a_checkpoint_may_ship_no_voices(tmp_path):
     assert read_index(tmp_path) == ()
+
+
+def test_a_shipped_prompt_is_taken_as_it_is(runtime, stores, checkpoint):
+    """Who made the clip knows what is said in it; the aligner is not asked."""
+    folder = checkpoint / "voices"
+    prompt = voice_of(b"made elsewhere")
+    (folder / "a.safetensors").write_bytes(prompt.to_bytes())
+    entry = {"id": DEFAULT_VOICE, "name": "Anna", "clip": "a.wav", "language": "en", "prompt": "a.safetensors"}
+    (folder / "voices.yaml").write_text(yaml.safe_dump({"voices": [entry]}))
+    runtime.become_ready(checkpoint)
+
+    voice = stores.voices.get(DEFAULT_VOICE)
+    assert voice.status is VoiceStatus.READY
+    assert stores.blobs.get(voice.prompt_blob) == prompt.to_bytes()

@@ -1,0 +1,121 @@
+"""Answers as the OpenAPI document shows them.  Documentation only: the views make the JSON."""
+
+import marshmallow as ma
+from marshmallow import fields
+
+
+class SpeechAnswerSchema(ma.Schema):
+    success = fields.Boolean(required=True)
+    audio_base64 = fields.String(required=True)
+    content_type = fields.String(required=True)
+    format = fields.String(required=True)
+    text = fields.String(required=True)
+    voice_id = fields.String()
+    parameters = fields.Dict(required=True)
+    duration_s = fields.Float(required=True)
+    sample_rate = fields.Integer(required=True)
+    size_bytes = fields.Integer(required=True)
+    rtf = fields.Float(required=True)
+    cache = fields.String(required=True)
+    job_id = fields.String(allow_none=True)
+    warnings = fields.List(fields.String())
+
+
+class JobProgressSchema(ma.Schema):
+    segments_done = fields.Integer()
+    segments_total = fields.Integer()
+    steps_done = fields.Integer()
+    steps_total = fields.Integer()
+    audio_s = fields.Float()
+    fraction = fields.Float()
+    eta_s = fields.Float(allow_none=True)
+
+
+class JobAnswerSchema(ma.Schema):
+    id = fields.String(required=True)
+    status = fields.String(required=True, metadata={"description": "queued, running, done, failed, cancelled"})
+    created_at = fields.String(required=True)
+    started_at = fields.String(allow_none=True)
+    finished_at = fields.String(allow_none=True)
+    deadline_at = fields.String(allow_none=True)
+    priority = fields.String()
+    voice_id = fields.String(allow_none=True)
+    characters = fields.Integer()
+    parameters = fields.Dict()
+    progress = fields.Nested(JobProgressSchema)
+    queue_position = fields.Integer(allow_none=True)
+    metadata = fields.Dict()
+    url = fields.String()
+    audio_url = fields.String()
+    predicted_s = fields.Float(allow_none=True)
+    duration_s = fields.Float()
+    rtf = fields.Float()
+    error = fields.String()
+    error_code = fields.String()
+
+
+class JobListSchema(ma.Schema):
+    jobs = fields.List(fields.Nested(JobAnswerSchema), required=True)
+    next_cursor = fields.String(allow_none=True)
+
+
+class VoiceAnswerSchema(ma.Schema):
+    id = fields.String(required=True)
+    name = fields.String(required=True)
+    type = fields.String(required=True, metadata={"description": "builtin, custom, profile"})
+    voice_id = fields.String(required=True)
+    status = fields.String(required=True)
+    description = fields.String()
+    language = fields.String(allow_none=True)
+    style = fields.String()
+    duration_s = fields.Float(allow_none=True)
+    quality = fields.Dict()
+    created_at = fields.String()
+
+
+class VoiceCreatedSchema(VoiceAnswerSchema):
+    success = fields.Boolean(required=True)
+    message = fields.String(required=True)
+
+
+class VoiceListSchema(ma.Schema):
+    voices = fields.List(fields.Nested(VoiceAnswerSchema), required=True)
+
+
+class ErasedSchema(ma.Schema):
+    files = fields.Integer()
+    cached_audio = fields.Integer()
+    jobs = fields.Integer()
+
+
+class VoiceErasedSchema(ma.Schema):
+    success = fields.Boolean(required=True)
+    voice_id = fields.String(required=True)
+    message = fields.String()
+    erased = fields.Nested(ErasedSchema)
+
+
+class MemorySchema(ma.Schema):
+    total = fields.String(required=True)
+    used = fields.String(required=True)
+    free = fields.String(required=True)
+
+
+class HealthSchema(ma.Schema):
+    status = fields.String(required=True, metadata={"description": "healthy, unhealthy"})
+    version = fields.String(required=True)
+    model_loaded = fields.Boolean(required=True)
+    gpu_available = fields.Boolean(required=True)
+    memory_usage = fields.Nested(MemorySchema, required=True)
+    encoder_available = fields.Boolean(required=True)
+    workers = fields.Dict()
+    queue_depth = fields.Integer(required=True)
+    reason = fields.String()
+
+
+class FactsSchema(ma.Schema):
+    name = fields.String()
+    version = fields.String()
+    ready = fields.Boolean()
+    capabilities = fields.Dict()
+    limits = fields.Dict()

@@ -1,0 +1,48 @@
+"""Bodies as the OpenAPI document shows them: the schemas that validate, and what is read beside them."""
+
+import marshmallow as ma
+from marshmallow import fields
+
+from contract.wire_schemas import JobSchema, SpeechSchema
+from contract.wire_voices import VoiceUploadSchema
+
+_CLIP = {"type": "string", "format": "binary", "description": "Reference audio: wav, mp3, flac, m4a, ogg"}
+_LATENT = {"type": "string", "format": "binary", "description": "Supplied latent: .npy, float, (T, 32)"}
+_PARAMETERS = {"description": "speed, pitch, emotion and the like may sit in here as well as beside it"}
+
+
+class SpeechBodySchema(SpeechSchema):
+    parameters = fields.Dict(metadata=_PARAMETERS)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fields["text"].required = True
+
+
+class SpeechFormSchema(SpeechBodySchema):
+    voice_file = fields.Raw(metadata=_CLIP)
+    voice_latent = fields.Raw(metadata=_LATENT)
+
+
+class JobBodySchema(JobSchema):
+    parameters = fields.Dict(metadata=_PARAMETERS)
+
+    def __init__(self) -> None:
+        super().__init__(max_text=1_000_000)
+
+
+class JobFormSchema(JobBodySchema):
+    voice_file = fields.Raw(metadata=_CLIP)
+    voice_latent = fields.Raw(metadata=_LATENT)
+
+
+class VoiceFormSchema(VoiceUploadSchema):
+    voice_file = fields.Raw(required=True, metadata=_CLIP)
+    voice_latent = fields.Raw(metadata=_LATENT)
+
+
+Bodies = dict[str, type[ma.Schema]]  # schema by content type
+
+SPEECH: Bodies = {"application/json": SpeechBodySchema, "multipart/form-data": SpeechFormSchema}
+JOB: Bodies = {"application/json": JobBodySchema, "multipart/form-data": JobFormSchema}
+VOICE: Bodies = {"multipart/form-data": VoiceFormSchema}

@@ -1,0 +1,94 @@
+"""Two plain HTML pages, made here: nothing is fetched from another host, so they work offline."""
+
+import html
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from contract.errors import ErrorCode
+from contract.messages import Language, describe_code
+from megatts3_server.problems import Problem
+
+Json = Mapping[str, Any]  # Any: what JSON holds
+
+_STYLE = """
+body{font:16px/1.55 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2430;
+background:#fff}h1,h2,h3{line-height:1.2}code,pre{font:14px/1.45 ui-monospace,monospace}
+pre{background:#f3f5f8;padding:1rem;overflow:auto;border-radius:6px}table{border-collapse:collapse;width:100%}
+th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #dde2ea;vertical-align:top}
+.m{display:inline-block;min-width:4.5rem;font-weight:600}section{margin:1.6rem 0}
+@media (prefers-color-scheme:dark){body{background:#14181f;color:#dfe5ee}pre{background:#1f2530}
+th,td{border-color:#323b49}a{color:#8ab4ff}}
+"""
+_TRY = """curl -X POST {base}/api/v1/tts/synthesize \\
+  -H "Content-Type: application/json" \\
+  -d '{{"text": "你好，世界。", "voice_id": "default"}}' --output hello.wav"""
+
+
+def start(version: str) -> str:
+    """What a person sees at `/`."""
+    call = html.escape(_TRY.format(base="http://localhost:9000"))
+    body = (
+        f"<h1>MegaTTS 3</h1><p>Speech synthesis with cloned voices, Chinese and English. Version "
+        f"{html.escape(version)}.</p><pre>{call}</pre><ul>"
+        '<li><a href="/docs">API reference</a> · <a href="/openapi.json">OpenAPI document</a></li>'
+        '<li><a href="/health">Health</a> · <a href="/api/v1/info">Facts</a> · '
+        '<a href="/api/v1/voices">Voices</a></li></ul>'
+    )
+    return _page("MegaTTS 3", body)
+
+
+def reference(document: Json, problems: Mapping[ErrorCode, Problem]) -> str:
+    """Every operation of the OpenAPI document, then every error."""
+    operations = "".join(_operations(document))
+    rows = "".join(
+        f'<tr id="{code.value}"><td><code>{code.value}</code></td><td>{problem.status}</td>'
+        f"<td>{html.escape(problem.title)}</td><td>{html.escape(describe_code(code, Language.ZH))}</td></tr>"
+        for code, problem in problems.items()
+    )
+    body = (
+        f"<h1>{html.escape(document['info']['title'])}</h1>"
+        '<p><a href="/openapi.json">OpenAPI document</a></p>'
+        f"{operations}<h2>Errors</h2><p>Every error is <code>application/problem+json</code>.</p>"
+        f"<table><tr><th>error_code</th><th>status</th><th>title</th><th>中文</th></tr>{rows}</table>"
+    )
+    return _page("MegaTTS 3 API", body)
+
+
+def _operations(document: Json) -> Iterator[str]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if not isinstance(operation, Mapping):  # parameters shared by the path's operations
+                continue
+            name, where = method.upper(), html.escape(path)
+            yield f'<section><h3><span class="m">{name}</span> <code>{where}</code></h3>'
+            yield f"<p>{html.escape(operation.get('summary', ''))}</p>"
+            for content_type, content in operation.get("requestBody", {}).get("content", {}).items():
+                schema = _resolved(document, content.get("schema", {}))
+                yield f"<p>Body <code>{content_type}</code></p>{_fields(schema)}"
+            answers = ", ".join(str(status) for status in operation.get("responses", {}))
+            yield f"<p>Answers: {html.escape(answers)}</p></section>"
+
+
+def _resolved(document: Json, schema: Json) -> Json:
+    name = schema.get("$ref", "").rpartition("/")[2]
+    found: Json = document["components"]["schemas"][name] if name else schema
+    return found
+
+
+def _fields(schema: Json) -> str:
+    rows = []
+    for name, about in schema.get("properties", {}).items():
+        limits = {k: v for k, v in about.items() if k not in {"type", "description", "format", "x-limit"}}
+        shown = json.dumps(limits, ensure_ascii=False) if limits else ""
+        cells = (name, str(about.get("type", "")), shown, about.get("description", ""))
+        rows.append("".join(f"<td>{html.escape(cell)}</td>" for cell in cells))
+    return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>" if rows else ""
+
+
+def _page(title: str, body: str) -> str:
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>{body}</body></html>"
+    )

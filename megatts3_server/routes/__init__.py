@@ -1,0 +1,148 @@
+"""The URL table: every route of the product in one list."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import flask
+import marshmallow as ma
+from flask_smorest import Blueprint
+
+from megatts3_server import answer_schemas as answers
+from megatts3_server import body_schemas, rate_limit
+from megatts3_server.api_document import ProblemApi
+from megatts3_server.routes import about, health, jobs, speech, voices
+
+View = Callable[..., flask.Response]
+Content = Mapping[str, Any]  # Any: OpenAPI's own tree
+
+_JSON = "application/json"
+_AUDIO: Content = {"audio/*": {"schema": {"type": "string", "format": "binary"}}}
+_PAGE: Content = {"text/html": {"schema": {"type": "string"}}}
+
+
+@dataclass(frozen=True)
+class Route:
+    """One URL and method.  `bodies`: schema by content type; `gives`: content by status."""
+
+    method: str
+    rule: str
+    view: View
+    tag: str
+    gives: Mapping[HTTPStatus, Content]
+    bodies: Mapping[str, type[ma.Schema]] = field(default_factory=dict)
+    query: tuple[str, ...] = ()
+    is_limited: bool = True
+
+
+def _json(schema: type[ma.Schema]) -> Content:
+    return {_JSON: {"schema": schema}}
+
+
+_SPEECH: Mapping[HTTPStatus, Content] = {
+    HTTPStatus.OK: {**_AUDIO, **_json(answers.SpeechAnswerSchema)},
+    HTTPStatus.ACCEPTED: _json(answers.JobAnswerSchema),
+}
+_RANGES: Mapping[HTTPStatus, Content] = {
+    HTTPStatus.OK: _AUDIO,
+    HTTPStatus.PARTIAL_CONTENT: _AUDIO,
+    HTTPStatus.NOT_MODIFIED: {},
+}
+_OK_JOB = {HTTPStatus.OK: _json(answers.JobAnswerSchema)}
+_OK_VOICE = {HTTPStatus.OK: _json(answers.VoiceAnswerSchema)}
+_NEW_VOICE = {HTTPStatus.CREATED: _json(answers.VoiceCreatedSchema)}
+_HEALTH = {
+    HTTPStatus.OK: _json(answers.HealthSchema),
+    HTTPStatus.SERVICE_UNAVAILABLE: _json(answers.HealthSchema),
+}
+_LIVE = {HTTPStatus.OK: {_JSON: {"schema": {"type": "object"}}}}
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/", about.start_page, "about", {HTTPStatus.OK: _PAGE}, is_limited=False),
+    Route("GET", "/docs", about.docs, "about", {HTTPStatus.OK: _PAGE}, is_limited=False),
+    Route("GET", "/openapi.json", about.openapi, "about", _LIVE, is_limited=False),
+    Route("GET", "/api/v1/info", about.info, "about", {HTTPStatus.OK: _json(answers.FactsSchema)}),
+    Route("GET", "/health", health.health, "health", _HEALTH, is_limited=False),
+    Route("GET", "/health/live", health.live, "health", _LIVE, is_limited=False),
+    Route("GET", "/health/ready", health.ready, "health", _HEALTH, is_limited=False),
+    Route("POST", "/api/v1/tts/synthesize", speech.synthesize, "speech", _SPEECH, body_schemas.SPEECH),
+    Route("POST", "/api/v1/tts/synthesize_file", speech.synthesize_file, "speech", _SPEECH, body_schemas.SPEECH),
+    Route(
+        "POST",
+        "/api/v1/jobs",
+        jobs.submit_job,
+        "jobs",
+        {HTTPStatus.ACCEPTED: _json(answers.JobAnswerSchema)},
+        body_schemas.JOB,
+    ),
+    Route(
+        "GET",
+        "/api/v1/jobs",
+        jobs.list_jobs,
+        "jobs",
+        {HTTPStatus.OK: _json(answers.JobListSchema)},
+        query=("status", "limit", "cursor"),
+    ),
+    Route("GET", "/api/v1/jobs/<job_id>", jobs.show_job, "jobs", _OK_JOB, query=("wait",)),
+    Route("DELETE", "/api/v1/jobs/<job_id>", jobs.delete_job, "jobs", _OK_JOB),
+    Route("GET", "/api/v1/jobs/<job_id>/audio", jobs.job_audio, "jobs", _RANGES),
+    Route("POST", "/api/v1/voices/upload", voices.upload_voice, "voices", _NEW_VOICE, body_schemas.VOICE),
+    Route("POST", "/api/v1/voices", voices.upload_voice, "voices", _NEW_VOICE, body_schemas.VOICE),
+    Route("GET", "/api/v1/voices", voices.list_voices, "voices", {HTTPStatus.OK: _json(answers.VoiceListSchema)}),
+    Route("GET", "/api/v1/voices/<voice_id>", voices.show_voice, "voices", _OK_VOICE),
+    Route(
+        "DELETE",
+        "/api/v1/voices/<voice_id>",
+        voices.delete_voice,
+        "voices",
+        {HTTPStatus.OK: _json(answers.VoiceErasedSchema)},
+    ),
+    Route("GET", "/api/v1/voices/<voice_id>/audio", voices.voice_audio, "voices", _RANGES),
+)
+
+
+def register(api: ProblemApi) -> None:
+    """Put the table into the app and into its OpenAPI document."""
+    for tag in dict.fromkeys(route.tag for route in ROUTES):
+        blueprint = Blueprint(tag, __name__)
+        for route in ROUTES:
+            if route.tag == tag:
+                _add(blueprint, route)
+        api.register_blueprint(blueprint)
+
+
+def _add(blueprint: Blueprint, route: Route) -> None:
+    documented = blueprint.doc(**_documentation(route))(route.view)
+    view = documented if route.is_limited else rate_limit.exempt(documented)
+    endpoint = f"{route.method.lower()}_{route.rule.strip('/').replace('/', '_').replace('<', '').replace('>', '')}"
+    blueprint.add_url_rule(route.rule, endpoint.replace(".", "_") or "root", view, methods=[route.method])
+
+
+def _documentation(route: Route) -> dict[str, Any]:  # Any: OpenAPI's own tree
+    told: dict[str, Any] = {
+        "operationId": _operation_id(route),
+        "responses": {
+            str(status.value): {
+                "description": status.phrase,
+                **({"content": dict(content)} if content else {}),
+            }
+            for status, content in route.gives.items()
+        },
+    }
+    if route.bodies:
+        content = {kind: {"schema": schema} for kind, schema in route.bodies.items()}
+        told["requestBody"] = {"required": True, "content": content}
+    if route.query:
+        told["parameters"] = [
+            {"in": "query", "name": name, "required": False, "schema": {"type": "string"}} for name in route.query
+        ]
+    return told
+
+
+def _operation_id(route: Route) -> str:
+    """The view's name; a view with several URLs keeps it at the first."""
+    first = next(other for other in ROUTES if other.view is route.view)
+    tail = "" if first is route else f"_at_{route.rule.rsplit('/', 1)[-1]}"
+    return route.view.__name__ + tail

@@ -1,0 +1,194 @@
+"""Jobs: submit, list, look (with long-poll), fetch the audio, cancel and erase."""
+
+import hashlib
+
+import flask
+from werkzeug.datastructures import FileStorage
+
+from contract import blob_keys
+from contract.errors import ErrorCode, FieldError, FieldProblem, ServiceError
+from contract.fingerprint import body_hash
+from contract.messages import field_error
+from contract.schemas import JOB_ID, Job, JobStatus, JobSubmission
+from contract.stores.cursor import decode
+from contract.wire import parse_job
+from megatts3_server import auth, incoming, job_response, negotiation, speech_response, stored_audio, uploads
+from megatts3_server.routes.speech import read_reference
+from megatts3_server.services import caller, services, sync_time_left_s
+from megatts3_server.submission import Terms, done
+
+_MAX_KEY = 256  # characters of an Idempotency-Key
+_MAX_PAGE = 200
+
+
+def submit_job() -> flask.Response:
+    """Submit work and come back for it later."""
+    built = services()
+    body = incoming.read(flask.request, file_names=uploads.FILE_NAMES)
+    parsed = parse_job(body.fields, limits=built.settings.limits)
+    submission = parsed.value
+    _refuse_unbuilt(submission)
+    reference = read_reference(built, body)
+    resolved = built.submission.resolve(submission.request, reference)
+    terms = Terms(
+        priority=submission.priority,
+        deadline_s=submission.deadline_s,
+        idempotency_key=_idempotency_key(),
+        body_hash=_body_hash(body),
+        metadata=submission.metadata,
+    )
+    job = built.submission.submit(resolved, terms, caller())
+    warnings = (*speech_response.unknown_fields(parsed.unknown), *resolved.warnings)
+    return job_response.accepted(job, warnings)
+
+
+def list_jobs() -> flask.Response:
+    """Jobs, newest first; `status`, `limit` and `cursor` choose the page."""
+    built, arguments = services(), flask.request.args
+    page = built.stores.jobs.list(
+        status=_status(arguments.get("status")),
+        owner=auth.key_id(),
+        cursor=_cursor(arguments.get("cursor")),
+        limit=_limit(arguments.get("limit")),
+    )
+    shown = [job_response.shown(job, built.stores.jobs) for job in page.jobs]
+    return flask.jsonify({"jobs": shown, "next_cursor": page.cursor})
+
+
+def show_job(job_id: str) -> flask.Response:
+    """One job; `?wait=30` or `Prefer: wait=30` answers when its state changes or the time is up."""
+    built, job = services(), _job(job_id)
+    wait_s = _wait_s()
+    if wait_s and not job.status.is_terminal:
+        seen = job.status
+        changed = built.submission.wait(
+            job_id,
+            lambda j: j.status is not seen,
+            timeout_s=min(wait_s, sync_time_left_s()),
+            is_gone=caller().is_gone,
+        )
+        job = changed or _job(job_id)
+    response = flask.jsonify(job_response.shown(job, built.stores.jobs))
+    response.headers["X-Job-ID"] = job.id
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def job_audio(job_id: str) -> flask.Response:
+    """The audio of a finished job, whole or in ranges."""
+    job = _job(job_id)
+    if not job.status.is_terminal:
+        raise ServiceError(ErrorCode.CONFLICT, "The job is not finished yet.", job_id=job.id)
+    result = done(job).result
+    assert result is not None
+    response = stored_audio.send(
+        services().stores.blobs,
+        result.audio_blob,
+        content_type=result.audio_format.content_type,
+        etag=f"{job.id}-{result.size_bytes}",
+        filename=f"{job.id}.{result.audio_format.value}",
+    )
+    response.headers["X-Job-ID"] = job.id
+    response.headers["X-Audio-Duration"] = f"{result.duration_s:.3f}"
+    response.headers["X-Audio-Sample-Rate"] = str(result.sample_rate)
+    response.headers["X-RTF"] = f"{result.rtf:.4f}"
+    return response
+
+
+def delete_job(job_id: str) -> flask.Response:
+    """Cancel a live job; erase an ended one with its audio.  Ask again to erase what was cancelled."""
+    stores = services().stores
+    _job(job_id)
+    erased = stores.jobs.delete(job_id)
+    if erased is not None:
+        files = stores.blobs.delete_tree(blob_keys.job_folder(job_id))
+        return flask.jsonify({"id": job_id, "status": erased.status.value, "deleted": True, "files": files})
+    job = stores.jobs.request_cancel(job_id)
+    if job is None:
+        raise ServiceError(ErrorCode.JOB_NOT_FOUND, job_id=job_id)
+    return flask.jsonify({**job_response.shown(job, stores.jobs), "deleted": False})
+
+
+def _job(job_id: str) -> Job:
+    """The job, if it is the caller's to see; what is not is not there."""
+    job = services().stores.jobs.get(job_id) if JOB_ID.fullmatch(job_id) else None
+    owner = auth.key_id()
+    if job is None or (owner is not None and job.owner != owner):
+        raise ServiceError(ErrorCode.JOB_NOT_FOUND, job_id=job_id)
+    return job
+
+
+def _refuse_unbuilt(submission: JobSubmission) -> None:
+    """Fields of the interface this version does not serve: better refused than taken and forgotten."""
+    unbuilt = {
+        "items": bool(submission.items),
+        "ssml": submission.ssml is not None,
+        "webhook_url": submission.webhook_url is not None,
+    }
+    errors = tuple(
+        FieldError(name, f"{name} is not supported by this version") for name, used in unbuilt.items() if used
+    )
+    if errors:
+        raise ServiceError(ErrorCode.INVALID_VALUE, errors=errors)
+
+
+def _idempotency_key() -> str | None:
+    key = flask.request.headers.get("Idempotency-Key", "").strip()
+    if len(key) > _MAX_KEY:
+        raise _invalid("Idempotency-Key", FieldProblem.TOO_LONG, str(_MAX_KEY))
+    return key or None
+
+
+def _body_hash(body: incoming.Incoming) -> str:
+    """Of the fields and files, not of the bytes: a form's boundary differs on each send."""
+    files = {name: _content_hash(part) for name, part in body.files.items()}
+    return body_hash({**body.fields, **files})
+
+
+def _content_hash(part: FileStorage) -> str:
+    part.stream.seek(0)
+    found = hashlib.sha256()
+    while data := part.stream.read(1 << 16):
+        found.update(data)
+    return found.hexdigest()
+
+
+def _wait_s() -> float:
+    text = flask.request.args.get("wait")
+    if text is None:
+        return negotiation.wish(flask.request).wait_s or 0.0
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise _invalid("wait", FieldProblem.NOT_NUMBER, "0..160")
+    return seconds
+
+
+def _status(text: str | None) -> JobStatus | None:
+    try:
+        return None if text is None else JobStatus(text)
+    except ValueError:
+        choices = ", ".join(status.value for status in JobStatus)
+        raise _invalid("status", FieldProblem.NOT_A_CHOICE, choices) from None
+
+
+def _limit(text: str | None) -> int:
+    limit = int(text) if text is not None and text.isdecimal() and len(text) < 6 else 50
+    if (text is not None and not text.isdecimal()) or not 1 <= limit <= _MAX_PAGE:
+        raise _invalid("limit", FieldProblem.OUT_OF_RANGE, f"1..{_MAX_PAGE}")
+    return limit
+
+
+def _cursor(text: str | None) -> str | None:
+    if text is not None:
+        try:
+            decode(text)
+        except ServiceError:
+            raise _invalid("cursor", FieldProblem.BAD_PATTERN, "a next_cursor of an earlier answer") from None
+    return text
+
+
+def _invalid(name: str, problem: FieldProblem, limit: str) -> ServiceError:
+    return ServiceError(ErrorCode.INVALID_VALUE, errors=(field_error(name, problem, limit),))

@@ -1,0 +1,83 @@
+"""Synthesize now: parse, submit, wait, render.  Both routes take JSON and forms, with or without a clip."""
+
+import flask
+
+from contract.errors import ErrorCode, ServiceError
+from contract.schemas import Job, JobStatus, SpeechRequest
+from contract.wire import Parsed, parse_speech
+from contract.wire_fields import is_absent
+from megatts3_server import incoming, job_response, negotiation, speech_response, uploads
+from megatts3_server.services import Services, caller, services, sync_time_left_s
+from megatts3_server.speech_response import Speech
+from megatts3_server.submission import Resolved, Terms
+from megatts3_server.uploads import Reference
+
+
+def synthesize() -> flask.Response:
+    """Text to speech with a registered voice; the answer is the audio."""
+    parsed, reference, has_voice_id = read_speech(services(), max_text=services().settings.limits.max_text)
+    return _answer(parsed, reference, has_voice_id=has_voice_id)
+
+
+def synthesize_file() -> flask.Response:
+    """Text to speech with the voice of an uploaded recording; the answer is the audio."""
+    parsed, reference, has_voice_id = read_speech(services(), max_text=services().settings.limits.max_text)
+    if reference is None and not has_voice_id:
+        raise uploads.missing_clip()
+    return _answer(parsed, reference, has_voice_id=has_voice_id)
+
+
+def read_speech(built: Services, *, max_text: int) -> tuple[Parsed[SpeechRequest], Reference | None, bool]:
+    """The request, the reference audio with it, and whether a registered voice was named."""
+    body = incoming.read(flask.request, file_names=uploads.FILE_NAMES)
+    parsed = parse_speech(body.fields, max_text=max_text)
+    reference = read_reference(built, body)
+    has_voice_id = any(not is_absent(body.fields.get(name)) for name in ("voice_id", "voice"))
+    return parsed, reference, has_voice_id
+
+
+def read_reference(built: Services, body: incoming.Incoming) -> Reference | None:
+    if not body.files:
+        return None
+    snapshot = built.workers.snapshot()
+    encodes = snapshot.encoder_available or not snapshot.ready  # nobody to ask: admission says what is wrong
+    return uploads.reference(body.files, built.settings.storage, encoder_available=encodes)
+
+
+def _answer(parsed: Parsed[SpeechRequest], reference: Reference | None, *, has_voice_id: bool) -> flask.Response:
+    built = services()
+    wish = negotiation.wish(flask.request)
+    resolved = built.submission.resolve(parsed.value, reference)
+    warnings = (*speech_response.unknown_fields(parsed.unknown), *resolved.warnings)
+    if reference is not None and has_voice_id:
+        warnings = (*warnings, "voice_id ignored: the uploaded recording is used")
+    if parsed.value.stream:
+        warnings = (*warnings, "stream: the audio comes whole")
+    if wish.wait_s == 0:
+        return _accept(built, resolved, warnings)
+    outcome = _speak(built, resolved, wait_s=wish.wait_s)
+    if isinstance(outcome, Job):
+        return job_response.accepted(outcome, warnings)
+    return speech_response.render(outcome, resolved.request, as_json=wish.as_json, warnings=warnings)
+
+
+def _speak(built: Services, resolved: Resolved, *, wait_s: float | None) -> Speech | Job:
+    """The speech, from the cache or spoken now; the live job when `wait_s` is over.
+
+    Without `wait_s` the caller wants audio or an error, and the end of our patience is DEADLINE_EXCEEDED.
+    """
+    cached = built.submission.cached(resolved)
+    if cached is not None:
+        return speech_response.from_cache(cached)
+    left_s = sync_time_left_s()
+    patience_s = left_s if wait_s is None else min(wait_s, left_s)
+    job = built.submission.speak(resolved, caller(), timeout_s=patience_s)
+    if job.status is JobStatus.DONE:
+        return speech_response.from_job(job, built.submission.audio(job))
+    if wait_s is None:
+        raise ServiceError(ErrorCode.DEADLINE_EXCEEDED, job_id=job.id)
+    return job
+
+
+def _accept(built: Services, resolved: Resolved, warnings: tuple[str, ...]) -> flask.Response:
+    return job_response.accepted(built.submission.submit(resolved, Terms(), caller()), warnings)

@@ -1,0 +1,257 @@
+"""The use cases of synthesis: check, look up, submit once, wait, cancel.  HTTP is not known here.
+
+A request becomes complete (every default stamped), gets its fingerprint, and then either the audio is known,
+or an equal job is under way and is joined, or a new job is made and sent.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from contract import blob_keys
+from contract.errors import ErrorCode, FieldProblem, ServiceError
+from contract.fingerprint import UPLOADED, audio_fingerprint, estimate_audio_s, voice_fingerprint, with_seed
+from contract.messages import field_error
+from contract.schemas import VOICE_ID, Job, JobStatus, Priority, SpeechRequest, Voice, VoiceStatus, new_id
+from contract.settings import Settings
+from contract.stores.interfaces import CachedAudio, Stores
+from contract.telemetry import event_log
+from megatts3_server.admission import admit, require_ready
+from megatts3_server.dispatch import Dispatch
+from megatts3_server.uploads import Reference
+from megatts3_server.waiters import Waiters
+from megatts3_server.waiting import ClientGone, WaitRoom
+from megatts3_server.workers_view import WorkersView
+
+log = event_log(__name__)
+
+NEUTRAL = "neutral"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks.  `owner`: id of the API key.  `is_gone`: has the client hung up?"""
+
+    request_id: str
+    owner: str | None = None
+    is_gone: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How a job is to be treated.  deadline_s: seconds from now; None = the service's own timeout."""
+
+    priority: Priority = Priority.INTERACTIVE
+    deadline_s: float | None = None
+    idempotency_key: str | None = None
+    body_hash: str = ""
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A request with its voice looked up: complete, and known by its fingerprint."""
+
+    request: SpeechRequest
+    fingerprint: str
+    reference: Reference | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Submission:
+    def __init__(
+        self,
+        settings: Settings,
+        stores: Stores,
+        *,
+        dispatch: Dispatch,
+        waiters: Waiters,
+        wait_room: WaitRoom,
+        workers: WorkersView,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings, self._stores = settings, stores
+        self._dispatch, self._waiters = dispatch, waiters
+        self._wait_room, self._workers = wait_room, workers
+        self._clock = clock
+
+    def resolve(self, request: SpeechRequest, reference: Reference | None = None) -> Resolved:
+        """Look up the voice and name the audio.  Raises VOICE_NOT_FOUND, VOICE_NOT_READY, STYLE_NOT_FOUND."""
+        if reference is not None:
+            request = dataclasses.replace(request, voice_id=UPLOADED)
+            voice_print, styles = voice_fingerprint(reference.clip, reference.latent), {NEUTRAL}
+        else:
+            voice = self._usable_voice(request.voice_id)
+            voice_print, styles = voice.fingerprint or f"{voice.id}/v{voice.version}", {NEUTRAL, voice.style}
+        warnings: tuple[str, ...] = ()
+        if request.emotion not in styles:
+            if request.strict:
+                limit = ", ".join(sorted(styles))
+                errors = (field_error("emotion", FieldProblem.NOT_A_CHOICE, limit),)
+                raise ServiceError(ErrorCode.STYLE_NOT_FOUND, errors=errors)
+            warnings = (f"emotion {request.emotion!r} has no style; neutral is used",)
+            request = dataclasses.replace(request, emotion=NEUTRAL)
+        request = with_seed(request, voice=voice_print)
+        fingerprint = audio_fingerprint(request, voice=voice_print, revision=self._revision())
+        return Resolved(request, fingerprint, reference, warnings)
+
+    def cached(self, resolved: Resolved) -> CachedAudio | None:
+        """The audio, where an equal request was answered before."""
+        if not resolved.request.cache:
+            return None
+        found = self._stores.audio_cache.get(resolved.fingerprint)
+        return found if found is not None and found.data else None
+
+    def submit(self, resolved: Resolved, terms: Terms, caller: Caller) -> Job:
+        """A live job for this request: an equal one under way, or a new one, sent.  Counts the caller in.
+
+        Only new work is refused when there is too much of it: who asks again for work under way may join it.
+        """
+        draft = self._draft(resolved, terms, caller)
+        self._store_reference(draft, resolved.reference)
+        try:
+            created = self._stores.jobs.create(draft, body_hash=terms.body_hash)
+        except ServiceError:
+            self._drop_blobs(draft)
+            raise
+        job = created.job
+        self._waiters.join(job.id)
+        if not created.is_new:
+            self._drop_blobs(draft)
+            return job
+        try:
+            depth, workers = self._stores.jobs.depth(), self._workers.snapshot()
+            admit(workers, depth, self._settings.jobs, estimate_s=job.estimate_s, priority=job.priority)
+            self._dispatch.synthesize(job)
+        except ServiceError:
+            self._take_back(job)
+            raise
+        log.info("job_submitted", job=job.id, priority=job.priority.value)
+        return job
+
+    def speak(self, resolved: Resolved, caller: Caller, *, timeout_s: float) -> Job:
+        """Submit and wait.  The job: done, or still live when the time was up before (it goes on).
+
+        Raises what the job failed with, and ClientGone; a job nobody else wants is then cancelled.
+        """
+        deadline = time.monotonic() + timeout_s
+        job = self.submit(resolved, Terms(), caller)
+        latest = self._wait_to_end(job, caller, timeout_s=timeout_s)
+        if latest.status is JobStatus.CANCELLED and job.request_id != caller.request_id:
+            job = self.submit(resolved, Terms(), caller)  # its owner gave it up; we still want it
+            latest = self._wait_to_end(job, caller, timeout_s=max(0.0, deadline - time.monotonic()))
+        return done(latest) if latest.status.is_terminal else latest
+
+    def _wait_to_end(self, job: Job, caller: Caller, *, timeout_s: float) -> Job:
+        try:
+            ended = self.wait(job.id, lambda j: j.status.is_terminal, timeout_s=timeout_s, is_gone=caller.is_gone)
+        except ClientGone:
+            if self._waiters.leave(job.id):
+                self._cancel_unwanted(job.id)
+            raise
+        except ServiceError as error:
+            if error.code is ErrorCode.JOB_NOT_FOUND:  # the caller never asked for a job by its id
+                raise ServiceError(ErrorCode.STORE_UNAVAILABLE, job_id=job.id) from error
+            raise
+        if ended is not None:
+            self._waiters.leave(job.id)
+        return ended or job
+
+    def wait(
+        self, job_id: str, until: Callable[[Job], bool], *, timeout_s: float, is_gone: Callable[[], bool]
+    ) -> Job | None:
+        """The job once `until` holds; None when the time is up.  Raises JOB_NOT_FOUND, ClientGone."""
+
+        def look() -> Job | None:
+            job = self._stores.jobs.get(job_id)
+            if job is None:
+                raise ServiceError(ErrorCode.JOB_NOT_FOUND, job_id=job_id)
+            return job if until(job) else None
+
+        return self._wait_room.wait(job_id, look, timeout_s=timeout_s, is_gone=is_gone)
+
+    def audio(self, job: Job) -> bytes:
+        """A done job's audio.  Never empty: what was erased meanwhile is JOB_NOT_FOUND."""
+        assert job.result is not None
+        try:
+            data = self._stores.blobs.get(job.result.audio_blob)
+        except KeyError:
+            raise ServiceError(ErrorCode.JOB_NOT_FOUND, job_id=job.id) from None
+        if not data:
+            raise ServiceError(ErrorCode.SYNTHESIS_FAILED, job_id=job.id)
+        return data
+
+    def _usable_voice(self, voice_id: str) -> Voice:
+        voice = self._stores.voices.get(voice_id) if VOICE_ID.fullmatch(voice_id) else None
+        if voice is None:
+            require_ready(self._workers.snapshot())  # the shipped voices come with the first worker
+            errors = (field_error("voice_id", FieldProblem.UNKNOWN),)
+            raise ServiceError(ErrorCode.VOICE_NOT_FOUND, errors=errors, params={"voice_id": voice_id})
+        if voice.status is VoiceStatus.FAILED and voice.error is not None:
+            raise ServiceError(voice.error.code, voice.error.detail)
+        if voice.status is VoiceStatus.PREPARING:
+            raise ServiceError(ErrorCode.VOICE_NOT_READY)
+        return voice
+
+    def _revision(self) -> str:
+        """Of the weights that would answer.  Two revisions at once only happen during an upgrade."""
+        return max((worker.revision for worker in self._workers.snapshot().ready), default="")
+
+    def _draft(self, resolved: Resolved, terms: Terms, caller: Caller) -> Job:
+        job_id = new_id("job")
+        has_latent = resolved.reference is not None and resolved.reference.latent is not None
+        allowed_s = terms.deadline_s or self._settings.api.timeout_s
+        return Job(
+            id=job_id,
+            request=resolved.request,
+            priority=terms.priority,
+            estimate_s=estimate_audio_s(resolved.request.text, speed=resolved.request.speed),
+            deadline_at=self._clock() + allowed_s,
+            fingerprint=resolved.fingerprint,
+            reference_audio_blob=blob_keys.job_reference(job_id) if resolved.reference else None,
+            reference_latent_blob=blob_keys.job_latent(job_id) if has_latent else None,
+            request_id=caller.request_id,
+            owner=caller.owner,
+            idempotency_key=terms.idempotency_key,
+            metadata=terms.metadata,
+        )
+
+    def _store_reference(self, draft: Job, reference: Reference | None) -> None:
+        if reference is None or draft.reference_audio_blob is None:
+            return
+        self._stores.blobs.put(draft.reference_audio_blob, reference.clip)
+        if draft.reference_latent_blob is not None and reference.latent is not None:
+            self._stores.blobs.put(draft.reference_latent_blob, reference.latent)
+
+    def _drop_blobs(self, job: Job) -> None:
+        if job.reference_audio_blob is not None:
+            self._stores.blobs.delete_tree(blob_keys.job_folder(job.id))
+
+    def _take_back(self, job: Job) -> None:
+        """A job nobody was told of goes as if it had never been; should that fail, a sweep sends it later."""
+        try:
+            self._stores.jobs.request_cancel(job.id)
+            self._stores.jobs.delete(job.id)
+            self._drop_blobs(job)
+        except ServiceError:
+            log.warning("job_not_taken_back", job=job.id)
+
+    def _cancel_unwanted(self, job_id: str) -> None:
+        try:
+            self._stores.jobs.request_cancel(job_id)
+        except ServiceError:
+            log.warning("job_not_cancelled", job=job_id)
+        else:
+            log.info("job_unwanted", job=job_id)
+
+
+def done(job: Job) -> Job:
+    """The job itself when it is done; raises what it failed with."""
+    if job.status is JobStatus.DONE and job.result is not None:
+        return job
+    if job.status is JobStatus.CANCELLED:
+        raise ServiceError(ErrorCode.CANCELLED, job_id=job.id)
+    if job.error is None:
+        raise ServiceError(ErrorCode.INTERNAL, job_id=job.id)
+    raise ServiceError(job.error.code, job.error.detail, job_id=job.id)

@@ -1,0 +1,117 @@
+"""Waiting for a job or a voice: one Redis subscriber per process serves every waiter.
+
+The record is the truth and the announcement only a reason to look at it again.  So nothing is lost: a waiter
+registers first and looks then (an announcement in between finds it registered), a lost connection rings every
+bell once it is back, and each waiter looks by itself every few seconds whatever happens.
+"""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from contract.errors import ErrorCode, ServiceError
+from contract.stores.interfaces import EventKind, Events
+from contract.telemetry import event_log
+
+log = event_log(__name__)
+T = TypeVar("T")
+
+_RECHECK_S = 3.0  # look at the record this often although nothing was announced
+_GLANCE_S = 0.5  # is the client still there?
+
+
+class ClientGone(Exception):
+    """The client hung up while we waited for it."""
+
+
+class WaitRoom:
+    """Bells by id, rung by one listener thread that starts with the first waiter."""
+
+    def __init__(self, events: Events, *, recheck_s: float = _RECHECK_S) -> None:
+        self._events = events
+        self._recheck_s = recheck_s
+        self._lock = threading.Lock()
+        self._bells: defaultdict[str, set[threading.Event]] = defaultdict(set)
+        self._listener: threading.Thread | None = None
+        self._stop = threading.Event()
+
+    def wait(
+        self,
+        record_id: str,
+        look: Callable[[], T | None],
+        *,
+        timeout_s: float,
+        is_gone: Callable[[], bool] = lambda: False,
+    ) -> T | None:
+        """The first answer of `look` that is not None; None when the time is up.
+
+        Raises ClientGone.  A store that is away meanwhile is waited for, as everything else is.
+        """
+        deadline = time.monotonic() + timeout_s
+        with self._registered(record_id) as bell:
+            while True:
+                bell.clear()
+                found = _look_again(look)
+                if found is not None:
+                    return found
+                recheck_at = min(deadline, time.monotonic() + self._recheck_s)
+                while not bell.is_set() and (left := recheck_at - time.monotonic()) > 0:
+                    if is_gone():
+                        raise ClientGone
+                    bell.wait(min(left, _GLANCE_S))
+                if time.monotonic() >= deadline:
+                    return _look_again(look)
+
+    def waiters(self) -> int:
+        """How many wait now, in this process."""
+        with self._lock:
+            return sum(len(bells) for bells in self._bells.values())
+
+    def close(self) -> None:
+        """Stop the listener; waiters go on by themselves."""
+        self._stop.set()
+        self._ring(None)
+
+    @contextmanager
+    def _registered(self, record_id: str) -> Iterator[threading.Event]:
+        bell = threading.Event()
+        with self._lock:
+            self._bells[record_id].add(bell)
+            if self._listener is None or not self._listener.is_alive():
+                self._listener = threading.Thread(target=self._listen, name="wait-room", daemon=True)
+                self._listener.start()
+        try:
+            yield bell
+        finally:
+            with self._lock:
+                self._bells[record_id].discard(bell)
+                if not self._bells[record_id]:
+                    del self._bells[record_id]
+
+    def _listen(self) -> None:
+        try:
+            for event in self._events.listen(self._stop):
+                self._ring(None if event.kind is EventKind.RESYNC else event.id)
+        except ServiceError:  # the next waiter starts another listener; those here look by themselves
+            log.warning("wait_room_lost_its_events")
+
+    def _ring(self, record_id: str | None) -> None:
+        with self._lock:
+            everyone = record_id is None
+            rung = [b for bells in self._bells.values() for b in bells] if everyone else []
+            if not everyone:
+                rung = list(self._bells.get(record_id or "", ()))
+        for bell in rung:
+            bell.set()
+
+
+def _look_again(look: Callable[[], T | None]) -> T | None:
+    try:
+        return look()
+    except ServiceError as error:
+        if error.code is not ErrorCode.STORE_UNAVAILABLE:
+            raise
+        return None
