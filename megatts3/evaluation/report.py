@@ -59,6 +59,9 @@ def to_markdown(evaluation: Evaluation, pictures: Sequence[str] = ()) -> str:
         + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in evaluation.settings.items())
         + f"; revision `{evaluation.revision}`.",
     ]
+    if evaluation.speeds:
+        load = max(speed.load for speed in evaluation.speeds)
+        lines[-1] += f"  Speed was measured while the machine had a load of {load:.1f}."
     for picture in pictures:
         lines += ["", f"![{Path(picture).stem}]({picture})"]
     return "\n".join(lines) + "\n"
@@ -91,7 +94,7 @@ def _value(figure: Figure, column: Column) -> str:
 
 def _shown(value: float, unit: str) -> str:
     if unit == "%":
-        return f"{100 * value:.3g} %" if abs(value) < 9.995 else f"{100 * value:.0f} %"  # noqa: RUF100
+        return f"{100 * value:.3g} %" if abs(value) < 9.995 else f"{100 * value:.0f} %"
     if unit == "ms":
         return f"{value:.1f} ms"
     return f"{value:.2f}" + (" x" if unit == "x" else "")

@@ -80,7 +80,7 @@ class Workshop:
         model.load_state_dict(averaged(self.folder / "wavvae"))
         model.to(self.device).eval()
         normalise_latents(model, self.training)
-        write_latents(model, [self.training, self.heldout], self.corpus)
+        write_latents(model, [self.training], self.corpus)
         self._keep("latents", model)
 
     def _decoder(self) -> None:

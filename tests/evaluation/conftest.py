@@ -15,7 +15,12 @@ TEXTS = {
     "en": ["The bus.", "A dog, a cat.", "No one knew.", "Why me?", "All is well."],
     "zh": ["你好。", "我去学校。", "今天很好。", "谢谢你！", "请等一下。"],
 }
-VOICES = {"slt": (190, 1.2, ("en",)), "rms": (95, 1.0, ("en",)), "m7": (110, 1.5, ("zh", "en")), "f5": (250, 0.8, ("zh", "en"))}
+VOICES = {
+    "slt": (190, 1.2, ("en",)),
+    "rms": (95, 1.0, ("en",)),
+    "m7": (110, 1.5, ("zh", "en")),
+    "f5": (250, 0.8, ("zh", "en")),
+}
 
 
 def _utterances(split, per_language):

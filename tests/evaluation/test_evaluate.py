@@ -17,7 +17,7 @@ from scripts.make_tiny_checkpoint import make_tiny_checkpoint
 
 @pytest.fixture(scope="module")
 def question(corpus_folder):
-    return Question(corpus_folder, Counts(1, 1, 1), SamplingParams(steps=1))
+    return Question(corpus_folder, Counts(1, 1, 1), SamplingParams(steps=1), speed_threads=(1,))
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +52,9 @@ def test_noise_misses_what_it_must_reach(found):
     assert {"Aligner's phone errors on the teacher"} < {figure.name for figure in found.missed}
 
 
-def test_speed_is_measured_on_one_and_on_two_threads(found):
-    assert [speed.threads for speed in found.speeds] == [1, 2]
+def test_speed_is_measured_on_the_threads_that_were_asked_for(found):
+    assert [speed.threads for speed in found.speeds] == [1]
+    assert found.speeds[0].rtf > 0
 
 
 def test_without_an_encoder_the_aligner_alone_is_judged(tmp_path, question):

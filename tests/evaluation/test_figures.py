@@ -13,9 +13,11 @@ from megatts3.evaluation.speakers import Column
 from megatts3.evaluation.speed import Speed
 
 GOOD = Health(0, 0, silent=False)
+PHONES = PhoneErrors(2, 100, 0, 0)
+WORDS = WordErrors(1, 10, "one")
 
 
-def clip(column, *, language="en", phones=PhoneErrors(2, 100, 0, 0), words=WordErrors(1, 10, "one"), **changes):
+def clip(column, *, language="en", phones=PHONES, words=WORDS, **changes):
     made = ClipMeasures(
         case=0, column=column, speaker="heldout-slt-0", language=language, text="Well.", duration_s=2.0, took_s=0.2,
         phones=phones, words=words, nearest_voice="heldout-slt-0", f0_error=0.03, health=GOOD,
@@ -93,6 +95,10 @@ def test_the_table_shows_bounds_values_and_verdicts():
     assert "| Right voice of 1 | ≥ 80 % | ≥ 97 % | 100 % | 100 % | aim reached |" in table
     assert "| F0 median off the reference voice's | ≤ 12 % | ≤ 5 % | 5.5 % | 3 % | must reached |" in table
     assert "![spectrogram-en](mini/spectrogram-en.png)" in table
+
+
+def test_the_table_says_how_busy_the_machine_was_while_speed_was_measured():
+    assert "a load of 3.5" in to_markdown(evaluation(clip(Column.PRODUCT), speeds=[Speed(1, 0.8, 3.5)]))
 
 
 def test_json_holds_figures_and_every_clip():

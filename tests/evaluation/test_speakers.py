@@ -59,7 +59,9 @@ def test_an_exact_voice_differs_from_a_prepared_one_in_its_alignment_alone(netwo
 def test_planned_durations_are_compared_phone_by_phone(networks, heldout, case):
     voice = exact_voice(networks, case.prompt, Waveform(heldout.audio(case.prompt), SAMPLE_RATE))
     found = duration_errors(networks, case.target, voice, SamplingParams())
-    spoken = [frames for phone, frames in zip(case.target.phones, case.target.durations, strict=True) if is_speech(phone)]
+    spoken = [
+        frames for phone, frames in zip(case.target.phones, case.target.durations, strict=True) if is_speech(phone)
+    ]
     assert found.phones == len(spoken)
     assert found.teacher_s == pytest.approx(sum(spoken) / 100)
     assert abs(found.planned_s - found.teacher_s) * 1000 <= found.absolute_ms + 1e-6

@@ -30,7 +30,7 @@ from contract.settings import ApiSettings, RateLimitSettings, Settings
 from contract.stores.interfaces import CachedAudio, Stores
 from contract.stores.memory import memory_stores
 from megatts3_server.app import Links, create_app
-from megatts3_server.token_bucket import MemoryBuckets
+from megatts3_server.token_bucket import Buckets, MemoryBuckets
 from megatts3_server.waiters import MemoryWaiters
 
 WORKER = WorkerState(
@@ -177,14 +177,14 @@ def voice_record(voice_id: str, *, kind: VoiceType = VoiceType.BUILTIN) -> Voice
     return Voice(id=voice_id, name=voice_id, type=kind, status=VoiceStatus.READY, fingerprint=f"print of {voice_id}")
 
 
-def serve(settings: Settings, *, worker: WorkerState | None = WORKER) -> Service:
+def serve(settings: Settings, *, worker: WorkerState | None = WORKER, buckets: Buckets | None = None) -> Service:
     stores = memory_stores(settings)
     for voice_id in ("default", "voice_001"):
         stores.voices.create(voice_record(voice_id))
     if worker is not None:
         stores.workers.heartbeat(worker, ttl_s=1000)
     fake = FakeWorker(stores)
-    app = create_app(settings, stores, Links(fake, MemoryWaiters(), MemoryBuckets()))
+    app = create_app(settings, stores, Links(fake, MemoryWaiters(), buckets or MemoryBuckets()))
     return Service(app, stores, fake, settings)
 
 

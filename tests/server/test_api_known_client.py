@@ -129,4 +129,4 @@ def test_a_slow_answer_is_not_a_late_one(service: Service, url: str):
     answer = requests.post(f"{url}/api/v1/tts/synthesize", json={"text": "hi"}, timeout=10)
 
     assert answer.status_code == 200
-    assert time.perf_counter() - began < 2.0
+    assert time.perf_counter() - began < 2.9  # unannounced, a waiter looks again only after 3 s
