@@ -1,9 +1,10 @@
 # Everything a developer or CI runs has a name here.  Plain /bin/sh; the one thing needed beforehand is Python 3.11.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check test bench golden clean
+.PHONY: help setup demo up check test bench evaluate golden clean
 
 VENV ?= .venv
+TEST_PROCESSES ?= 2
 PY := $(VENV)/bin/python
 export VENV
 
@@ -26,10 +27,14 @@ check: setup  ## format, lint, types, import rules
 	$(VENV)/bin/lint-imports
 
 test: setup  ## all tests but the slow and the GPU ones; under 5 minutes
-	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2} $(PY) -m pytest
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 bench: setup  ## measure speed on this machine
 	$(PY) scripts/bench.py
+
+evaluate: setup  ## judge mini on held-out speech, fill docs/mini.md; fails under a figure it must reach
+	test -e runs/corpus/utterances.jsonl || $(PY) scripts/make_corpus.py --out runs/corpus
+	$(PY) scripts/evaluate.py checkpoints/mini --card docs/mini.md
 
 golden: setup  ## make the golden files again and show what changed
 	$(PY) scripts/trim_fixtures.py $(FIXTURES)
