@@ -89,8 +89,9 @@ elif ! "$PYTHON" -c "import sys, torch; sys.exit(not torch.cuda.is_available())"
     exit 1
 fi
 
-RUNNING=
-trap 'for child in $RUNNING; do kill "$child" 2>/dev/null || true; done' EXIT
+RUNNING=    # what goes on beside
+CHILD=      # what is waited for
+trap 'for child in $RUNNING $CHILD; do kill "$child" 2>/dev/null || true; done' EXIT
 trap 'exit 130' INT TERM
 
 stages() {    # one after the other; a finished one is not done again
@@ -99,12 +100,22 @@ stages() {    # one after the other; a finished one is not done again
             say "$stage"
             "$PYTHON" scripts/train.py configs/train/mini_gpu.yaml --stage "$stage" --out "$OUT/mini" \
                 --corpus "$CORPUS" --checkpoint "$OUT/checkpoint" --device "$DEVICE" --threads "$OMP_NUM_THREADS" \
-                --share "$SHARE" > "$OUT/logs/$stage.log" 2>&1 || {
-                say "$stage failed:"; tail -n 20 "$OUT/logs/$stage.log"; return 1
-            }
+                --share "$SHARE" > "$OUT/logs/$stage.log" 2>&1 &
+            CHILD=$!
+            wait "$CHILD" || { say "$stage failed:"; tail -n 20 "$OUT/logs/$stage.log"; return 1; }
+            CHILD=
             : > "$OUT/done/$stage"
         fi
     done
+}
+
+beside() {    # the same, while the rest goes on
+    (
+        RUNNING='' CHILD=''
+        trap 'kill $CHILD 2>/dev/null; exit 1' TERM
+        stages "$@"
+    ) &
+    RUNNING="$RUNNING $!"
 }
 
 together() {    # waits for all that was started beside; fails if one did
@@ -121,10 +132,10 @@ if [ ! -e "$CORPUS/utterances.jsonl" ] || { [ "$CORPUS" = "$OUT/corpus" ] && [ !
     "$PYTHON" scripts/make_corpus.py --out "$CORPUS" --hours "$HOURS" > "$OUT/logs/corpus.log" 2>&1
     : > "$OUT/done/corpus"
 fi
-stages aligner duration_lm & RUNNING="$RUNNING $!"
+beside aligner duration_lm
 stages wavvae latents
-stages decoder & RUNNING="$RUNNING $!"
-stages dit & RUNNING="$RUNNING $!"
+beside decoder
+beside dit
 together
 stages export
 

@@ -29,7 +29,8 @@ def test_the_gpu_recipe_makes_the_same_checkpoint_as_the_cpu_recipe():
 
 
 def test_an_unknown_argument_shows_how_it_is_used(tmp_path):
-    done = subprocess.run(["sh", ROOT / "scripts/train_on_gpu.sh", "--nonsense"], capture_output=True, text=True)
+    command = ["sh", ROOT / "scripts/train_on_gpu.sh", "--nonsense"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
     assert "--wheels DIR" in done.stderr
 
