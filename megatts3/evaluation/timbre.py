@@ -95,4 +95,5 @@ def _mel_filters() -> FloatArray:
 def _cosines() -> FloatArray:
     """(_CEPSTRA, M) the cosine transform without its constant row, so that gain does not count."""
     orders, bands = np.arange(1, _CEPSTRA + 1)[:, None], np.arange(_MELS) + 0.5
-    return np.cos(np.pi * orders * bands / _MELS) * np.sqrt(2.0 / _MELS)
+    table: FloatArray = np.cos(np.pi * orders * bands / _MELS) * np.sqrt(2.0 / _MELS)
+    return table

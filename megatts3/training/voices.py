@@ -18,7 +18,7 @@ from megatts3.checkpoint import Networks
 from megatts3.errors import PromptSilent
 from megatts3.pipeline.alignment import Alignment
 from megatts3.pipeline.voice import VoicePrompt, assemble, encode, pad_prompt
-from megatts3.rates import FRAMES_PER_LATENT, SAMPLE_RATE
+from megatts3.rates import FRAMES_MULTIPLE, SAMPLE_RATE, SAMPLES_PER_FRAME
 from megatts3.training.data import Corpus, Entry
 
 _CLIP_S = (4.0, 5.5)  # long enough to hold a voice, short enough to be cheap in every request
@@ -80,6 +80,7 @@ def exact_voice(networks: Networks, entry: Entry, waveform: Waveform) -> VoicePr
         raise PromptSilent(-np.inf)
     latent = encode(networks, padded)
     durations = entry.durations.tolist()
-    durations[-1] += len(latent) * FRAMES_PER_LATENT - sum(durations)
+    frames = len(padded.samples) // SAMPLES_PER_FRAME // FRAMES_MULTIPLE * FRAMES_MULTIPLE  # as the aligner counts
+    durations[-1] += frames - sum(durations)
     alignment = Alignment(tuple(entry.phones.tolist()), tuple(entry.tones.tolist()), tuple(durations))
     return assemble(alignment, latent, measured)

@@ -62,13 +62,16 @@ def live(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
     log = (folder / "gunicorn.log").open("wb")
     process = subprocess.Popen(command, env=environ, cwd=ROOT, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
-    until(lambda: answers(url), timeout_s=60)
-    yield Live(url, redis_url, worker, process)
-    process.terminate()
-    assert process.wait(40) == 0, (folder / "gunicorn.log").read_text()
-    stop.set()
-    taking.join(10)
-    log.close()
+    try:
+        until(lambda: answers(url), timeout_s=150)
+        yield Live(url, redis_url, worker, process)
+        process.terminate()
+        assert process.wait(40) == 0, (folder / "gunicorn.log").read_text()
+    finally:
+        process.terminate()
+        stop.set()
+        taking.join(10)
+        log.close()
     said = (folder / "gunicorn.log").read_text()
     assert "MonkeyPatchWarning" not in said
     assert "Traceback" not in said, said
