@@ -21,7 +21,7 @@ from megatts3.pipeline.voice import VoicePrompt, assemble, encode, pad_prompt
 from megatts3.rates import FRAMES_MULTIPLE, SAMPLE_RATE, SAMPLES_PER_FRAME
 from megatts3.training.data import Corpus, Entry
 
-_CLIP_S = (4.0, 5.5)  # long enough to hold a voice, short enough to be cheap in every request
+_CLIP_S = (3.0, 4.2)  # long enough to hold a voice, short enough to be cheap in every request
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class ShippedVoice:
 
 
 VOICES = (
-    ShippedVoice("default", "Susan", "train-slt-", "en"),
+    ShippedVoice("default", "Roger", "train-rms-", "en"),
     ShippedVoice("voice_001", "小雨", "train-f2-", "zh"),
     ShippedVoice("voice_002", "老陈", "train-m3-", "zh"),
-    ShippedVoice("voice_003", "Roger", "train-rms-", "en"),
+    ShippedVoice("voice_003", "Susan", "train-slt-", "en"),
     ShippedVoice("voice_004", "Alan", "train-awb-", "en"),
     ShippedVoice("voice_005", "阿美", "train-f4-", "zh"),
 )
