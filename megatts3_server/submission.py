@@ -40,7 +40,7 @@ class Caller:
 
 @dataclass(frozen=True)
 class Terms:
-    """How a job is to be treated.  deadline_s: seconds from now; None = the service's own timeout."""
+    """How a job is to be treated.  deadline_s: seconds from now; None = whenever it is done."""
 
     priority: Priority = Priority.INTERACTIVE
     deadline_s: float | None = None
@@ -136,10 +136,11 @@ class Submission:
         Raises what the job failed with, and ClientGone; a job nobody else wants is then cancelled.
         """
         deadline = time.monotonic() + timeout_s
-        job = self.submit(resolved, Terms(), caller)
+        terms = Terms(deadline_s=self._settings.api.timeout_s)  # somebody waits for it; nobody will for ever
+        job = self.submit(resolved, terms, caller)
         latest = self._wait_to_end(job, caller, timeout_s=timeout_s)
         if latest.status is JobStatus.CANCELLED and job.request_id != caller.request_id:
-            job = self.submit(resolved, Terms(), caller)  # its owner gave it up; we still want it
+            job = self.submit(resolved, terms, caller)  # its owner gave it up; we still want it
             latest = self._wait_to_end(job, caller, timeout_s=max(0.0, deadline - time.monotonic()))
         return done(latest) if latest.status.is_terminal else latest
 
@@ -201,13 +202,12 @@ class Submission:
     def _draft(self, resolved: Resolved, terms: Terms, caller: Caller) -> Job:
         job_id = new_id("job")
         has_latent = resolved.reference is not None and resolved.reference.latent is not None
-        allowed_s = terms.deadline_s or self._settings.api.timeout_s
         return Job(
             id=job_id,
             request=resolved.request,
             priority=terms.priority,
             estimate_s=estimate_audio_s(resolved.request.text, speed=resolved.request.speed),
-            deadline_at=self._clock() + allowed_s,
+            deadline_at=None if terms.deadline_s is None else self._clock() + terms.deadline_s,
             fingerprint=resolved.fingerprint,
             reference_audio_blob=blob_keys.job_reference(job_id) if resolved.reference else None,
             reference_latent_blob=blob_keys.job_latent(job_id) if has_latent else None,

@@ -21,6 +21,7 @@ from megatts3.evaluation.cases import Counts
 from megatts3.evaluation.clip import ClipMeasures
 from megatts3.evaluation.evaluate import Question, evaluate
 from megatts3.evaluation.pictures import draw_spectrograms
+from megatts3.evaluation.recognise import PocketSphinx
 from megatts3.evaluation.report import fill_card, to_json, to_markdown
 from megatts3.evaluation.speakers import Column
 from megatts3.sampling.params import SamplingParams
@@ -56,7 +57,7 @@ def main() -> int:
                 pictured.setdefault(key, {})[str(clip.column)] = waveform
 
         networks = load_networks(chosen.checkpoint, device=chosen.device)
-        found = evaluate(networks, TextFrontend(), question, keep=keep)
+        found = evaluate(networks, TextFrontend(), PocketSphinx(), question, keep=keep)
     chosen.out.mkdir(parents=True, exist_ok=True)
     pictures = []
     for (language, case), waveforms in pictured.items():

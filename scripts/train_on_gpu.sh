@@ -83,7 +83,7 @@ SHARE=$("$PYTHON" -c "print($MINUTES / 25)")
 SENTENCES=12
 STEPS=32
 if [ -n "$TRIAL" ]; then
-    DEVICE=cpu HOURS=0.5 SHARE=0.0005 SENTENCES=1 STEPS=2 OMP_NUM_THREADS=1
+    DEVICE=cpu HOURS=0.25 SHARE=0.0005 SENTENCES=1 STEPS=2 OMP_NUM_THREADS=1
 elif ! "$PYTHON" -c "import sys, torch; sys.exit(not torch.cuda.is_available())"; then
     echo "torch finds no GPU; --trial needs none" >&2
     exit 1

@@ -25,7 +25,7 @@ from worker.presence import Presence
 from worker.prompt_cache import PromptCache
 from worker.speaking import Clocks, Speaker
 from worker.speech_engine import SpeechEngine
-from worker.sweep import Swept, VoiceSweep, sweep
+from worker.sweep import Swept, VoiceSweep, forget_outdated, sweep
 from worker.voices import VoicePrompts
 
 log = event_log(__name__)
@@ -116,8 +116,9 @@ class Runtime:
         self.prompts.prepare(voice_id)
 
     def sweep(self) -> Swept:
-        """Bring back lost jobs and voices."""
+        """Bring back lost jobs and voices, and forget jobs that ended long ago."""
         self._voice_sweep.sweep()
+        forget_outdated(self.stores.jobs, self.stores.blobs)
         jobs = self.settings.jobs
         return sweep(
             self.stores.jobs,

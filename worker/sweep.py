@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from contract import blob_keys
 from contract.errors import ErrorCode, ErrorInfo
 from contract.schemas import Job, JobStatus, VoiceStatus
-from contract.stores.interfaces import JobStore, VoiceStore
+from contract.stores.interfaces import BlobStore, JobStore, VoiceStore
 from contract.telemetry import event_log
 
 log = event_log(__name__)
@@ -40,6 +41,17 @@ def sweep(jobs: JobStore, send: Callable[[Job], None], *, max_attempts: int, res
         send(job)
         log.warning("job_sent_again", job=job.id)
     return Swept(tuple(requeued), tuple(given_up), tuple(job.id for job in sent_again))
+
+
+def forget_outdated(jobs: JobStore, blobs: BlobStore) -> tuple[str, ...]:
+    """Erase jobs that ended longer ago than they are kept: first their bytes, then their records."""
+    outdated = jobs.outdated()
+    for job_id in outdated:
+        blobs.delete_tree(blob_keys.job_folder(job_id))
+        jobs.delete(job_id)
+    if outdated:
+        log.info("jobs_forgotten", count=len(outdated))
+    return outdated
 
 
 VOICE_GIVEN_UP = ErrorInfo(ErrorCode.WORKER_LOST, "the voice could not be prepared: the worker was lost")

@@ -42,12 +42,14 @@ class Question:
     speed_threads: Sequence[int] = (1, 2)
 
 
-def evaluate(networks: Networks, frontend: Frontend, question: Question, *, keep: Keep) -> Evaluation:
+def evaluate(
+    networks: Networks, frontend: Frontend, recogniser: Recogniser, question: Question, *, keep: Keep
+) -> Evaluation:
     """Carry it out; `keep` is given each clip as soon as it is measured."""
     training, heldout = Corpus(question.corpus, "train"), Corpus(question.corpus, "heldout")
     cases = choose_cases(heldout, question.counts)
     columns = tuple(question.columns) if networks.capabilities.encoder else (Column.TEACHER,)
-    judge = Judge(networks, training, heldout, Recogniser())
+    judge = Judge(networks, training, heldout, recogniser)
     voices = speakers(networks, heldout, frontend, question.params)
     clips = []
     for number, case in enumerate(cases):

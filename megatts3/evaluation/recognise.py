@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Protocol
 
 import numpy as np
 import soxr
@@ -19,7 +20,15 @@ def spoken_words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
-class Recogniser:
+class Recogniser(Protocol):
+    """Whatever writes down what is said."""
+
+    def words(self, samples: NDArray[np.floating], sample_rate: int, /) -> list[str]:
+        """samples: (L,) → lower-case words."""
+        ...
+
+
+class PocketSphinx:
     """One decoder, used clip after clip."""
 
     def __init__(self) -> None:

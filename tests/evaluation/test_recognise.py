@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from megatts3.evaluation.recognise import Recogniser, spoken_words
+from megatts3.evaluation.recognise import PocketSphinx, spoken_words
 
 
 def test_words_are_compared_without_case_and_marks():
@@ -13,7 +13,7 @@ def test_words_are_compared_without_case_and_marks():
 
 
 def test_nothing_is_heard_in_silence():
-    assert Recogniser().words(np.zeros(24_000), 24_000) == []
+    assert PocketSphinx().words(np.zeros(24_000), 24_000) == []
 
 
 @pytest.mark.skipif(shutil.which("flite") is None, reason="the teacher flite is not installed")
@@ -21,4 +21,4 @@ def test_a_plain_sentence_of_the_teacher_is_understood(tmp_path):
     path = tmp_path / "said.wav"
     subprocess.run(["flite", "-voice", "slt", "-t", "fourteen twelve sixteen forty", "-o", path], check=True)
     samples, rate = soundfile.read(path, dtype="float32")
-    assert Recogniser().words(0.01 * samples, rate) == ["fourteen", "twelve", "sixteen", "forty"]
+    assert PocketSphinx().words(0.01 * samples, rate) == ["fourteen", "twelve", "sixteen", "forty"]

@@ -4,13 +4,14 @@ import pytest
 from megatts3.audio.waveform import Waveform
 from megatts3.evaluation.cases import Counts, choose_cases
 from megatts3.evaluation.durations import duration_errors
-from megatts3.evaluation.speakers import Column, exact_voice, speakers
+from megatts3.evaluation.speakers import Column, speakers
 from megatts3.pipeline.voice import prepare_voice
-from megatts3.rates import SAMPLE_RATE
+from megatts3.rates import FRAMES_MULTIPLE, SAMPLE_RATE
 from megatts3.sampling.params import SamplingParams
 from megatts3.text.frontend import TextFrontend
 from megatts3.text.phones import is_speech
 from megatts3.training.data import Corpus
+from megatts3.training.voices import exact_voice
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +51,10 @@ def test_the_checkpoint_is_asked_for_what_the_front_end_reads(made, case, column
 def test_an_exact_voice_differs_from_a_prepared_one_in_its_alignment_alone(networks, heldout, case):
     clip = Waveform(heldout.audio(case.prompt), SAMPLE_RATE)
     exact, prepared = exact_voice(networks, case.prompt, clip), prepare_voice(networks, clip)
-    assert np.allclose(exact.latent, prepared.latent, atol=1e-4)
+    shared = min(exact.latent_frames, prepared.latent_frames)
+    assert np.allclose(exact.latent[:shared], prepared.latent[:shared], atol=1e-4)
     assert exact.loudness_lufs == prepared.loudness_lufs
-    assert exact.frames == prepared.frames
+    assert abs(exact.frames - prepared.frames) <= FRAMES_MULTIPLE  # of the padding at the end
     assert exact.phones == tuple(case.prompt.phones.tolist())
     assert exact.durations[:-1] == tuple(case.prompt.durations.tolist()[:-1])
 

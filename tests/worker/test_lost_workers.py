@@ -108,3 +108,17 @@ def test_a_voice_left_preparing_is_sent_again_and_given_up_in_the_end(runtime, s
     given_up: Voice = stores.voices.get(voice.id)
     assert given_up.status is VoiceStatus.FAILED
     assert given_up.error.code is ErrorCode.WORKER_LOST
+
+
+def test_a_job_that_ended_long_ago_leaves_neither_record_nor_audio(runtime, stores, submit, clock, settings):
+    job = submit()
+    runtime.synthesize(job.id)
+    blob = stores.jobs.get(job.id).result.audio_blob
+    assert stores.blobs.exists(blob)
+
+    clock.turn(settings.jobs.keep_s + 1)
+    runtime.sweep()
+
+    assert not stores.blobs.exists(blob)
+    assert stores.jobs.get(job.id) is None
+    assert stores.jobs.list().jobs == ()
