@@ -49,10 +49,6 @@ class Workshop:
     def training(self) -> Corpus:
         return Corpus(self.corpus, "train")
 
-    @cached_property
-    def heldout(self) -> Corpus:
-        return Corpus(self.corpus, "heldout")
-
     def run(self, stage: str) -> None:
         """Carry out one of recipe.STAGES; a stage that was interrupted goes on where it stopped."""
         torch.manual_seed(self.recipe.corpus.seed)

@@ -26,7 +26,7 @@ _CLIP_S = (3.0, 4.2)  # long enough to hold a voice, short enough to be cheap in
 
 @dataclass(frozen=True)
 class ShippedVoice:
-    """`prefix` chooses the speaker: the first of the corpus whose name starts with it."""
+    """`prefix` chooses the teacher: one of its speakers in the corpus lends the voice."""
 
     id: str
     name: str
@@ -63,7 +63,7 @@ def write_voices(corpus: Corpus, networks: Networks, checkpoint: Path) -> None:
 
 
 def _clip(corpus: Corpus, voice: ShippedVoice) -> Entry:
-    """The speaker nearest to the teacher's own pitch, and an utterance of a good length."""
+    """Always the same speaker of that teacher, and an utterance of a good length."""
     speakers = [name for name in corpus.by_speaker if name.startswith(voice.prefix)]
     speaker = sorted(speakers)[len(speakers) // 2]
     spoken = [e for e in corpus.by_speaker[speaker] if e.language == voice.language]
