@@ -26,7 +26,7 @@ from megatts3.engine.request import SegmentResult, SynthesisRequest
 from megatts3.engine.runner import Runner, as_row_failure
 from megatts3.engine.scheduler import Batch, Row, Scheduler, Ticket
 from megatts3.engine.submission import Submission
-from megatts3.errors import Cancelled, DeadlineExceeded, EngineStopped, RowFailed, TextEmpty
+from megatts3.errors import Cancelled, DeadlineExceeded, EngineStopped, MegaTTS3Error, RowFailed, TextEmpty
 from megatts3.pipeline.plan import Plan
 from megatts3.pipeline.voice import VoicePrompt, prepare_voice
 from megatts3.rates import FRAMES_PER_LATENT, LATENT_CHANNELS
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from megatts3.audio.waveform import Waveform
     from megatts3.engine.batch import RowState
-    from megatts3.errors import MegaTTS3Error
     from megatts3.pipeline.plan import Frontend, Phonemized
 
 log = logging.getLogger(__name__)
@@ -196,8 +196,9 @@ class Engine:
         for row, error in self._runner.denoise(batch).items():
             self._fail(row.ticket.request_id, error)
         self._count_step(batch)
-        for row in self._scheduler.advance(batch):
-            self._deliver(row)
+        if finished := self._scheduler.advance(batch):
+            for row, found in self._runner.decode(finished).items():
+                self._deliver(row, found)
 
     # ---- between two steps
 
@@ -234,20 +235,17 @@ class Engine:
             if (opened := self._open.get(row.ticket.request_id)) is not None:
                 opened.submission.count_step()
 
-    def _deliver(self, row: Row[RowState]) -> None:
+    def _deliver(self, row: Row[RowState], found: Waveform | MegaTTS3Error) -> None:
         request_id, index = row.ticket.request_id, row.ticket.index
         if (opened := self._open.get(request_id)) is None:
             return
-        try:
-            waveform = self._runner.decode(row)
-        except Exception as error:  # noqa: BLE001  the row fails, not the batch
-            self._fail(request_id, as_row_failure(request_id, error))
+        if isinstance(found, MegaTTS3Error):
+            self._fail(request_id, found)
             return
         segment = opened.segments[index]
         planned_s = row.payload.segment.duration_s
-        count = len(opened.segments)
-        self._counters = self._counters.with_segment(waveform.duration_s)
-        opened.submission.deliver(SegmentResult(index, count, waveform, segment.text, planned_s))
+        self._counters = self._counters.with_segment(found.duration_s)
+        opened.submission.deliver(SegmentResult(index, len(opened.segments), found, segment.text, planned_s))
         if opened.submission.is_over:
             self._close(request_id)
 

@@ -17,7 +17,7 @@ from megatts3.engine.scheduler import Batch, Row
 from megatts3.errors import MegaTTS3Error, NonFinite, RowFailed
 from megatts3.models.diffusion_transformer import Modulations
 from megatts3.pipeline.conditioning import condition, guided, precision
-from megatts3.pipeline.finish import decode_target, finish
+from megatts3.pipeline.finish import decode_windows, finish, target_window
 from megatts3.pipeline.plan import (
     Phonemized,
     PlannedSegment,
@@ -129,13 +129,26 @@ class Runner:
             return failures
         return self._move(rows, velocities)
 
-    def decode(self, row: Row[RowState]) -> Waveform:
-        """The sound of a row that is through."""
-        state = row.payload
-        samples = decode_target(self.networks.wavvae, state.x, state.given.prompt)
-        if not bool(samples.isfinite().all()):
-            raise NonFinite(row.ticket.request_id, "samples")
-        return finish(samples, pitch=state.segment.pitch, loudness_lufs=state.voice.loudness_lufs)
+    def decode(self, rows: Sequence[Row[RowState]]) -> dict[Row[RowState], Waveform | MegaTTS3Error]:
+        """The sound of each row that is through, decoded together; or why a row has none."""
+        try:
+            return dict(zip(rows, self._decode(rows), strict=True))
+        except Exception as error:  # noqa: BLE001  a row fails, not the batch: find out which one
+            if len(rows) == 1:
+                return {rows[0]: as_row_failure(rows[0].ticket.request_id, error)}
+            return {row: found for each in rows for row, found in self.decode([each]).items()}
+
+    def _decode(self, rows: Sequence[Row[RowState]]) -> list[Waveform | MegaTTS3Error]:
+        wavvae = self.networks.wavvae
+        windows = [target_window(wavvae, row.payload.x, row.payload.given.prompt) for row in rows]
+        found: list[Waveform | MegaTTS3Error] = []
+        for row, samples in zip(rows, decode_windows(wavvae, windows), strict=True):
+            state = row.payload
+            if bool(samples.isfinite().all()):
+                found.append(finish(samples, pitch=state.segment.pitch, loudness_lufs=state.voice.loudness_lufs))
+            else:
+                found.append(NonFinite(row.ticket.request_id, "samples"))
+        return found
 
     def _velocities(self, rows: Sequence[Row[RowState]]) -> list[Tensor]:
         """Guided velocity (T, C) of each row at its own step: one forward for all."""

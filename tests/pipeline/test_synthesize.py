@@ -6,7 +6,7 @@ import torch
 
 from megatts3.audio import loudness
 from megatts3.pipeline.conditioning import condition, guided
-from megatts3.pipeline.finish import decode_target
+from megatts3.pipeline.finish import decode_target, decode_windows, target_window
 from megatts3.pipeline.plan import plan
 from megatts3.pipeline.synthesize import synthesize
 from megatts3.sampling.guidance import Branch
@@ -47,6 +47,30 @@ def test_decoding_the_target_alone_equals_decoding_everything(request, kind, pro
 
     found = decode_target(wavvae, latent, prompt)
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("kind", ["tiny", "tiny_hifigan"])
+def test_windows_decoded_together_sound_as_they_do_alone(request, kind):
+    """Prompts shorter and longer than the context, targets of different lengths."""
+    wavvae = request.getfixturevalue(kind).wavvae
+    generator = torch.Generator().manual_seed(0)
+    pairs = [(torch.randn(p + t, 32, generator=generator), torch.randn(p, 32, generator=generator))
+             for p, t in [(2, 9), (40, 14), (wavvae.context_latents, 9), (30, 1)]]  # fmt: skip
+    together = decode_windows(wavvae, [target_window(wavvae, *pair) for pair in pairs])
+
+    for (latent, prompt), found in zip(pairs, together, strict=True):
+        expected = decode_target(wavvae, latent, prompt)
+        assert len(found) == len(expected) == 960 * (len(latent) - len(prompt))
+        assert float((found - expected).abs().max() / expected.abs().max()) < 1e-5
+
+
+def test_a_window_is_the_target_with_so_much_of_the_prompt_as_it_hears(tiny):
+    wavvae, latent, prompt = tiny.wavvae, torch.randn(60, 32), torch.randn(50, 32)
+    window = target_window(wavvae, latent, prompt)
+
+    assert window.context == wavvae.context_latents
+    torch.testing.assert_close(window.latents[: window.context], prompt[50 - window.context :], rtol=0, atol=0)
+    torch.testing.assert_close(window.latents[window.context :], latent[50:], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("text_guidance", "speaker_guidance"), [(1.6, 1.6), (1.0, 2.5), (2.0, 0.0), (1.0, 1.0)])

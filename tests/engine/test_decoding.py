@@ -1,0 +1,64 @@
+"""Rows that finish together are decoded together; what is wrong with one stays with it."""
+
+import numpy as np
+import pytest
+import torch
+
+from megatts3.audio.waveform import Waveform
+from megatts3.engine.engine import Engine
+from megatts3.engine.request import SynthesisRequest
+from megatts3.engine.runner import Runner
+from megatts3.engine.scheduler import Row, Ticket
+from megatts3.errors import NonFinite, RowFailed
+from megatts3.pipeline.synthesize import speak_segments
+from megatts3.pipeline.voice import prepare_voice
+from megatts3.sampling.params import SamplingParams
+
+PARAMS = SamplingParams(steps=2)
+TEXTS = ("a.", "hello there, how are you.", "one two three.")
+
+
+@pytest.fixture
+def rows(tiny, frontend, voice):
+    runner = Runner(tiny)
+    found = []
+    for n, text in enumerate(TEXTS):
+        (segment,) = frontend.segments(text)
+        state = runner.prepare(segment, 0, 1, voice=voice, params=PARAMS)
+        found.append(Row(Ticket(f"r{n}", 0, 2, 0.0), state.latent_frames, state))
+    return runner, found
+
+
+@pytest.mark.parametrize("kind", ["tiny", "tiny_hifigan"])
+def test_rows_that_end_together_sound_as_the_reference_path_says(request, frontend, recording, kind):
+    networks = request.getfixturevalue(kind)
+    voice = prepare_voice(networks, recording())
+    engine = Engine(networks, frontend)
+    submissions = [engine.submit(SynthesisRequest(text, text, voice, PARAMS)) for text in TEXTS]
+    while not all(submission.is_over for submission in submissions):
+        engine.step()
+
+    for text, submission in zip(TEXTS, submissions, strict=True):
+        (found,) = submission
+        (expected,) = speak_segments(networks, frontend, text, voice, PARAMS)
+        assert np.abs(found.waveform.pcm16().astype(int) - expected.pcm16()).max() <= 2
+
+
+def test_a_row_without_sound_fails_alone(rows):
+    runner, (first, sick, last) = rows
+    sick.payload.x = torch.full_like(sick.payload.x, float("nan"))
+    found = runner.decode([first, sick, last])
+
+    assert isinstance(found[sick], NonFinite)
+    assert isinstance(found[first], Waveform)
+    assert isinstance(found[last], Waveform)
+
+
+def test_a_row_that_cannot_be_decoded_fails_alone(rows):
+    runner, (first, sick, last) = rows
+    sick.payload.x = sick.payload.x[:, :5]
+    found = runner.decode([first, sick, last])
+
+    assert isinstance(found[sick], RowFailed)
+    assert isinstance(found[first], Waveform)
+    assert isinstance(found[last], Waveform)
