@@ -159,12 +159,19 @@ class Engine:
     def plan(self, text: str, voice: VoicePrompt, params: SamplingParams) -> Plan:
         """What `submit` would speak, without speaking it."""
         self._require_alive()
-        segments = self._segments(text)
+        segments = self.read(text)
         works = [
             partial(self._runner.plan, segment, index, len(segments), voice=voice, params=params)
             for index, segment in enumerate(segments)
         ]
         return Plan(tuple(self._mailbox.call(work) for work in works))
+
+    def read(self, text: str) -> Sequence[Phonemized]:
+        """The segments of a text, as a request or its passages are made of them.  Raises TextError's kinds."""
+        segments = self._frontend.segments(text)
+        if not segments:
+            raise TextEmpty
+        return segments
 
     def submit(self, request: SynthesisRequest) -> Submission:
         """Hand a request in; before `start()` it waits.
@@ -173,7 +180,7 @@ class Engine:
         """
         if self._mailbox.is_closed:
             raise EngineStopped
-        segments = self._segments(request.text)
+        segments = self.read(request.text) if request.passage is None else request.passage.segments
         submission = Submission(request.request_id, len(segments), request.params.steps)
         opened = OpenRequest(request, segments, submission)
         self._open.add(opened)  # before the loop may see it
@@ -218,8 +225,8 @@ class Engine:
         try:
             state = self._runner.prepare(
                 segments[ticket.index],
-                ticket.index,
-                len(segments),
+                ticket.index + (request.passage.first if request.passage else 0),
+                request.passage.count if request.passage else len(segments),
                 voice=request.voice,
                 params=request.params,
             )
@@ -243,9 +250,10 @@ class Engine:
             self._fail(request_id, found)
             return
         segment = opened.segments[index]
-        planned_s = row.payload.segment.duration_s
+        planned = row.payload.segment
+        count = len(opened.segments)
         self._counters = self._counters.with_segment(found.duration_s)
-        opened.submission.deliver(SegmentResult(index, len(opened.segments), found, segment.text, planned_s))
+        opened.submission.deliver(SegmentResult(index, count, found, segment.text, planned.duration_s, planned))
         if opened.submission.is_over:
             self._close(request_id)
 
@@ -303,9 +311,3 @@ class Engine:
     def _require_alive(self) -> None:
         if not self.is_alive:
             raise EngineStopped
-
-    def _segments(self, text: str) -> Sequence[Phonemized]:
-        segments = self._frontend.segments(text)
-        if not segments:
-            raise TextEmpty
-        return segments

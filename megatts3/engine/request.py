@@ -7,7 +7,10 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from megatts3.audio.waveform import Waveform
+    from megatts3.pipeline.plan import Phonemized, PlannedSegment
     from megatts3.pipeline.voice import VoicePrompt
     from megatts3.sampling.params import SamplingParams
 
@@ -20,11 +23,25 @@ class Priority(Enum):
 
 
 @dataclass(frozen=True, eq=False)
+class Passage:
+    """Segments that were read already, at their place in a longer text.
+
+    They sound as they would within the whole: a segment's noise and its edges depend on its place.
+    first: index of the first of them in the whole text;  count: segments of the whole text
+    """
+
+    segments: Sequence[Phonemized]
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, eq=False)
 class SynthesisRequest:
     """A text to speak.  Carries everything that belongs to it; the engine keeps nothing of a voice.
 
     request_id: unique among the requests in the engine
     deadline_s: on the engine's clock; past it the request fails with DeadlineExceeded
+    passage:    what to speak instead of reading `text`
     """
 
     request_id: str
@@ -33,6 +50,7 @@ class SynthesisRequest:
     params: SamplingParams
     deadline_s: float | None = None
     priority: Priority = Priority.INTERACTIVE
+    passage: Passage | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +58,7 @@ class SegmentResult:
     """Segment `index` of `count`, spoken.  Segments are joined with audio/join.py.
 
     planned_s: how long the plan said it would last
+    planned:   the plan itself, for the times of its words
     """
 
     index: int
@@ -47,6 +66,7 @@ class SegmentResult:
     waveform: Waveform
     text: str
     planned_s: float = 0.0
+    planned: PlannedSegment | None = None
 
 
 @dataclass(frozen=True)
