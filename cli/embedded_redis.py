@@ -11,6 +11,7 @@ from cli.exit_codes import ExitCode, LaunchError
 from cli.processes import ServiceSpec
 
 STOP_TIMEOUT_S = 10.0
+PORT_FILE = "port"  # in the data directory: where other commands find the running server
 
 
 def server_binary(search_in: Iterable[str] | None = None) -> Path:
@@ -45,3 +46,19 @@ def embedded_redis(binary: Path, *, port: int, data_dir: Path, log_path: Path) -
     }
     argv = [str(binary), *(word for pair in options.items() for word in pair)]
     return ServiceSpec("redis", tuple(argv), log_path, STOP_TIMEOUT_S)
+
+
+def remember_port(data_dir: Path, port: int) -> None:
+    """Say where the server listens, for commands typed in another shell."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    aside = data_dir / f"{PORT_FILE}.part"
+    aside.write_text(f"{port}\n", encoding="ascii")
+    aside.replace(data_dir / PORT_FILE)
+
+
+def remembered_url(data_dir: Path) -> str | None:
+    """Of the server that was started last over this directory; it may have ended since."""
+    try:
+        return f"redis://127.0.0.1:{int((data_dir / PORT_FILE).read_text(encoding='ascii'))}"
+    except (OSError, ValueError):
+        return None

@@ -2,10 +2,10 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cli import up
+from cli import cache, up
 from cli.exit_codes import ExitCode, LaunchError
 from contract.errors import SettingsError
 from contract.settings import load_settings
@@ -31,6 +31,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="megatts3", description="MegaTTS 3 speech synthesis server")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_up(commands.add_parser("up", help="run the whole service here: API, worker and Redis"))
+    cache.add_cache(commands.add_parser("cache", help="look into the audio cache, or empty it"))
     return parser
 
 
@@ -66,7 +67,7 @@ def run_up(arguments: argparse.Namespace) -> ExitCode:
     return up.run(settings, options)
 
 
-COMMANDS = {"up": run_up}
+COMMANDS: dict[str, Callable[[argparse.Namespace], ExitCode]] = {"up": run_up, "cache": cache.run_cache}
 
 
 def count(text: str) -> int:

@@ -7,7 +7,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from urllib.parse import urlsplit
 
+from cli.embedded_redis import remember_port
 from cli.exit_codes import ExitCode, LaunchError
 from cli.ports import is_free
 from cli.readiness import describe, is_ready, write_ready_file
@@ -62,6 +64,8 @@ def run(settings: Settings, options: UpOptions) -> ExitCode:
         supervisor = Supervisor(plan.services, clock=time.monotonic, say=say, hurry=stop.hurry)
         try:
             stop.listen()
+            if plan.has_own_redis:
+                remember_port(settings.storage.dir / "redis", urlsplit(plan.settings.redis.url).port or 0)
             supervisor.start()
             if wait_until_ready(supervisor, plan, options, stop.wanted):
                 supervisor.was_ready = True

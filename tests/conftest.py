@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -53,6 +54,11 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}"
 
+    def cli(self, *words: str) -> list[str]:
+        """The lines `redis-cli` prints."""
+        argv = [str(self._binary.with_name("redis-cli")), "-p", str(self.port), *words]
+        return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=20).stdout.splitlines()
+
     def start(self) -> None:
         command = [str(self._binary), "--port", str(self.port), "--bind", "127.0.0.1"]
         command += ["--save", "", "--dir", str(self._folder)]
@@ -64,6 +70,22 @@ class RedisServer:
             self._process.terminate()
             self._process.wait(timeout=START_DEADLINE_S)
             self._process = None
+
+    def kill(self) -> None:
+        """As a crash: nothing is written any more."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(timeout=START_DEADLINE_S)
+            self._process = None
+
+    def freeze(self) -> None:
+        """It takes connections and answers none."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def _answers(self) -> bool:
         assert self._process is not None

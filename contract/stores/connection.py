@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib import resources
 
 from redis import Redis
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.exceptions import (
     BusyLoadingError,
     OutOfMemoryError,
@@ -31,6 +31,7 @@ from contract.settings import RedisSettings
 Clock = Callable[[], float]
 AWAY = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, ReadOnlyError)
 RETRY_AFTER_S = 5.0
+BRIEFLY_S = 1.0
 
 
 def connect(settings: RedisSettings, *, url: str | None = None, blocking: bool = False) -> Redis:
@@ -45,6 +46,18 @@ def connect(settings: RedisSettings, *, url: str | None = None, blocking: bool =
         socket_keepalive=True,
         health_check_interval=30,
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=3),
+    )
+
+
+def connect_briefly(settings: RedisSettings, *, url: str | None = None) -> Redis:
+    """A client for what may as well be missing: one try, no longer than a second for each answer."""
+    return Redis.from_url(
+        url or settings.url,
+        socket_timeout=min(settings.timeout_s, BRIEFLY_S),
+        socket_connect_timeout=min(settings.connect_timeout_s, BRIEFLY_S),
+        socket_keepalive=True,
+        health_check_interval=30,
+        retry=Retry(NoBackoff(), retries=1),  # once more at once: the server may have closed an idle connection
     )
 
 
@@ -80,4 +93,4 @@ def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-__all__ = ["AWAY", "Clock", "RedisError", "connect", "decoded", "lua", "translated"]
+__all__ = ["AWAY", "Clock", "RedisError", "connect", "connect_briefly", "decoded", "lua", "translated"]

@@ -289,8 +289,26 @@ class CacheStats:
         return self.hits / asked if asked else 0.0
 
 
+@dataclass(frozen=True)
+class CacheEntry:
+    """What a person may read of one entry.  `size_bytes` counts towards the budget; `audio_bytes` is decoded."""
+
+    fingerprint: str
+    voice_id: str
+    audio_format: str
+    duration_s: float
+    size_bytes: int
+    audio_bytes: int
+    hits: int
+    created_at: float
+    expires_in_s: float
+
+
 class AudioCache(Protocol):
-    """Finished audio by fingerprint, least recently used out first.  Never raises: a broken cache misses."""
+    """Finished audio by fingerprint, least recently used out first.  Never raises: a broken cache misses.
+
+    The three methods for people and for erasing (entries, delete_voice, purge) do raise when Redis is away.
+    """
 
     def get(self, fingerprint: str) -> CachedAudio | None: ...
 
@@ -301,7 +319,15 @@ class AudioCache(Protocol):
     def delete(self, fingerprint: str) -> bool: ...
 
     def delete_voice(self, voice_id: str) -> int:
-        """Erase all audio made with a voice; how many.  The one method that raises when Redis is away."""
+        """Erase all audio made with a voice; how many."""
+        ...
+
+    def entries(self, *, limit: int = 100) -> tuple[CacheEntry, ...]:
+        """The next to be evicted first.  Looking is no use: neither order nor counts change."""
+        ...
+
+    def purge(self) -> int:
+        """Erase everything; how many entries.  The counts of hits and misses stay."""
         ...
 
     def stats(self) -> CacheStats: ...

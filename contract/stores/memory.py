@@ -15,6 +15,7 @@ from contract.schemas import WorkerState
 from contract.settings import Settings
 from contract.stores.interfaces import (
     CachedAudio,
+    CacheEntry,
     CacheStats,
     Chunk,
     Event,
@@ -149,6 +150,31 @@ class MemoryAudioCache:
             for fingerprint in doomed:
                 del self._entries[fingerprint]
         return len(doomed)
+
+    def entries(self, *, limit: int = 100) -> tuple[CacheEntry, ...]:
+        with self._lock:
+            now_s = self._clock()
+            listed = [(f, e) for f, e in self._entries.items() if e.expires_at > now_s][:limit]
+        return tuple(
+            CacheEntry(
+                fingerprint=fingerprint,
+                voice_id=entry.audio.voice_id,
+                audio_format=entry.audio.audio_format.value,
+                duration_s=entry.audio.duration_s,
+                size_bytes=entry.size_bytes,
+                audio_bytes=len(entry.audio.data),
+                hits=entry.audio.hits,
+                created_at=entry.audio.created_at,
+                expires_in_s=entry.expires_at - now_s,
+            )
+            for fingerprint, entry in listed
+        )
+
+    def purge(self) -> int:
+        with self._lock:
+            count = len(self._entries)
+            self._entries.clear()
+        return count
 
     def stats(self) -> CacheStats:
         with self._lock:

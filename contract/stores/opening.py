@@ -6,7 +6,7 @@ import time
 
 from contract.redis_keys import RedisKeys
 from contract.settings import Settings
-from contract.stores.connection import Clock, connect
+from contract.stores.connection import Clock, connect, connect_briefly
 from contract.stores.filesystem import open_blobs
 from contract.stores.interfaces import Stores
 from contract.stores.redis_audio import RedisAudioCache
@@ -25,7 +25,7 @@ def open_stores(settings: Settings, *, clock: Clock | None = None) -> Stores:
     keys = RedisKeys(settings.redis.prefix)
     redis = connect(settings.redis)
     cache_url = settings.cache.redis_url
-    cache = redis if cache_url in {None, settings.redis.url} else connect(settings.redis, url=cache_url)
+    cache = connect_briefly(settings.redis, url=cache_url)
     host_clock = clock or time.time
     return Stores(
         jobs=RedisJobStore(
