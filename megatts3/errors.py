@@ -26,6 +26,7 @@
         ├── DeadlineExceeded        request_id, late_s
         ├── RowFailed               request_id, reason
         │   └── NonFinite           request_id, where
+        ├── UnusableSound           fault, measured
         ├── EngineFull              waiting, limit
         └── EngineStopped
 """
@@ -240,6 +241,20 @@ class NonFinite(RowFailed):
         self.where = where
         super().__init__(request_id, f"non-finite values in {where}")
         self.args = (request_id, where)  # what pickling hands to __init__
+
+
+class UnusableSound(RunError):
+    """What the networks made of a segment is no speech; ``fault``: not finite, silent or clipped.
+
+    measured: the number of broken values, the peak, or the share of samples at full scale
+    """
+
+    def __init__(self, fault: str, measured: float) -> None:
+        self.fault, self.measured = fault, measured
+        super().__init__(fault, measured)
+
+    def __str__(self) -> str:
+        return f"the sound of a segment is {self.fault} ({self.measured:.3g}); it was not handed out"
 
 
 class EngineFull(RunError):

@@ -14,10 +14,10 @@ import torch
 
 from megatts3.engine.batch import PaddedRows, RowState, pad_rows
 from megatts3.engine.scheduler import Batch, Row
-from megatts3.errors import MegaTTS3Error, NonFinite, RowFailed
+from megatts3.errors import MegaTTS3Error, NonFinite, RowFailed, UnusableSound
 from megatts3.models.diffusion_transformer import Modulations
 from megatts3.pipeline.conditioning import condition, guided, precision
-from megatts3.pipeline.finish import decode_windows, finish, target_window
+from megatts3.pipeline.finish import decode_windows, target_window
 from megatts3.pipeline.plan import (
     Phonemized,
     PlannedSegment,
@@ -25,6 +25,8 @@ from megatts3.pipeline.plan import (
     plan_segment,
     segment_generator,
 )
+from megatts3.pipeline.sound_check import is_half, sound_of
+from megatts3.pipeline.synthesize import denoise
 from megatts3.sampling.noise import RowNoise
 from megatts3.sampling.solver import SOLVERS, advance
 from megatts3.sampling.time_grid import GRIDS
@@ -144,10 +146,19 @@ class Runner:
         found: list[Waveform | MegaTTS3Error] = []
         for row, samples in zip(rows, decode_windows(wavvae, windows), strict=True):
             state = row.payload
-            if bool(samples.isfinite().all()):
-                found.append(finish(samples, pitch=state.segment.pitch, loudness_lufs=state.voice.loudness_lufs))
-            else:
-                found.append(NonFinite(row.ticket.request_id, "samples"))
+            try:
+                found.append(
+                    sound_of(
+                        self.networks,
+                        samples,
+                        voice=state.voice,
+                        segment=state.segment,
+                        params=state.params,
+                        denoise=denoise,
+                    )
+                )
+            except UnusableSound as error:
+                found.append(error)
         return found
 
     def _velocities(self, rows: Sequence[Row[RowState]]) -> list[Tensor]:
@@ -174,7 +185,7 @@ class Runner:
         failures: Failures = {}
         for row, x, is_finite in zip(rows, moved, are_finite, strict=True):
             row.payload.x = x
-            if not is_finite:
+            if not is_finite and not is_half(self.networks):  # in half precision sound_of tries once more
                 failures[row] = NonFinite(row.ticket.request_id, f"latent at step {row.steps_done}")
         return failures
 

@@ -8,8 +8,9 @@ import torch
 
 from megatts3.audio.join import join
 from megatts3.pipeline.conditioning import condition, guided, precision
-from megatts3.pipeline.finish import decode_target, finish
+from megatts3.pipeline.finish import decode_target
 from megatts3.pipeline.plan import Frontend, duration_prompt, plan_segment, segment_generator
+from megatts3.pipeline.sound_check import sound_of
 from megatts3.sampling.noise import RowNoise
 from megatts3.sampling.solver import SOLVERS, sample_latent
 from megatts3.sampling.time_grid import GRIDS
@@ -63,7 +64,7 @@ def render(
     """One segment's sound, 24 kHz."""
     latent = denoise(networks, voice, segment, params, noise)
     samples = decode_target(networks.wavvae, latent, torch.tensor(voice.latent, device=latent.device))
-    return finish(samples, pitch=segment.pitch, loudness_lufs=voice.loudness_lufs)
+    return sound_of(networks, samples, voice=voice, segment=segment, params=params, denoise=denoise)
 
 
 @torch.inference_mode()

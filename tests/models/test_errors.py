@@ -24,6 +24,7 @@ EXAMPLES = [
     errors.DeadlineExceeded("r1", 0.5),
     errors.RowFailed("r1", "out of memory"),
     errors.NonFinite("r1", "latent"),
+    errors.UnusableSound("silent", 0.0),
     errors.EngineFull(9, 8),
     errors.EngineStopped(),
 ]
