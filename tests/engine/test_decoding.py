@@ -9,7 +9,7 @@ from megatts3.engine.engine import Engine
 from megatts3.engine.request import SynthesisRequest
 from megatts3.engine.runner import Runner
 from megatts3.engine.scheduler import Row, Ticket
-from megatts3.errors import NonFinite, RowFailed
+from megatts3.errors import RowFailed, UnusableSound
 from megatts3.pipeline.synthesize import speak_segments
 from megatts3.pipeline.voice import prepare_voice
 from megatts3.sampling.params import SamplingParams
@@ -49,7 +49,7 @@ def test_a_row_without_sound_fails_alone(rows):
     sick.payload.x = torch.full_like(sick.payload.x, float("nan"))
     found = runner.decode([first, sick, last])
 
-    assert isinstance(found[sick], NonFinite)
+    assert isinstance(found[sick], UnusableSound)
     assert isinstance(found[first], Waveform)
     assert isinstance(found[last], Waveform)
 
