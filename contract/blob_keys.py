@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from contract.schemas import AudioFormat
+from contract.voice_styles import MARK, voice_of
 
 AREAS = ("voices", "jobs", "temp", "cache")  # one folder each, see settings.StorageSettings
 _PART = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")  # no leading dot: no ".."
@@ -22,22 +23,25 @@ def checked(key: str) -> str:
 
 
 def voice_folder(voice_id: str) -> str:
-    return checked(f"voices/{voice_id}")
+    """Of a voice with all its styles."""
+    return checked(f"voices/{voice_of(voice_id)}")
 
 
 def voice_clip(voice_id: str, recording_id: str) -> str:
     """The reference audio as it was uploaded; `recording_id` from schemas.new_id("rec"), fresh per upload."""
-    return checked(f"voices/{voice_id}/{recording_id}/clip")
+    return checked(f"{voice_folder(voice_id)}/{recording_id}/clip")
 
 
 def voice_latent(voice_id: str, recording_id: str) -> str:
     """The supplied latent, `.npy`."""
-    return checked(f"voices/{voice_id}/{recording_id}/latent.npy")
+    return checked(f"{voice_folder(voice_id)}/{recording_id}/latent.npy")
 
 
 def voice_prompt(voice_id: str, version: int) -> str:
-    """The computed VoicePrompt."""
-    return checked(f"voices/{voice_id}/v{version}/prompt.safetensors")
+    """The computed VoicePrompt, of a voice or of one of its styles (`<voice>~<style>`)."""
+    _, _, style = voice_id.partition(MARK)
+    made_from = f"{style}-v{version}" if style else f"v{version}"
+    return checked(f"{voice_folder(voice_id)}/{made_from}/prompt.safetensors")
 
 
 def job_folder(job_id: str) -> str:

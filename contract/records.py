@@ -41,6 +41,7 @@ _JOB_TEXTS = (
 )
 _JOB_TIMES = ("started_at", "finished_at", "deadline_at", "lease_until")
 _VOICE_TEXTS = (
+    "style_of",
     "consent",
     "language",
     "clip_blob",

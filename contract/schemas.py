@@ -193,7 +193,7 @@ class VoiceType(StrEnum):
 
     BUILTIN = "builtin"  # shipped with the checkpoint
     CUSTOM = "custom"  # uploaded
-    PROFILE = "profile"  # the platform's read-only folder
+    PROFILE = "profile"  # a pair of files in the read-only folder
 
 
 @dataclass(frozen=True)
@@ -208,6 +208,7 @@ class Voice:
     description: str = ""
     language: str | None = None
     style: str = "neutral"
+    style_of: str | None = None  # the voice this is a further recording of, see voice_styles.py
     consent: str | None = None
     clip_blob: str | None = None
     latent_blob: str | None = None

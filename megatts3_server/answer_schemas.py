@@ -59,6 +59,44 @@ class JobListSchema(ma.Schema):
     next_cursor = fields.String(allow_none=True)
 
 
+class ClipFindingSchema(ma.Schema):
+    code = fields.String(required=True)
+    message = fields.String(required=True)
+
+
+class ClipQualitySchema(ma.Schema):
+    """The check of a recording; a figure is null where there was nothing to measure it on."""
+
+    ok = fields.Boolean(required=True)
+    problems = fields.List(fields.Nested(ClipFindingSchema), required=True)
+    fixes = fields.List(fields.Nested(ClipFindingSchema), required=True)
+    duration_s = fields.Float()
+    sample_rate = fields.Integer()
+    peak = fields.Float()
+    loudness_lufs = fields.Float(allow_none=True)
+    speech_s = fields.Float()
+    silence_share = fields.Float()
+    noise_dbfs = fields.Float(allow_none=True)
+    snr_db = fields.Float(allow_none=True)
+    clipped_share = fields.Float()
+    dc_offset = fields.Float()
+    start_s = fields.Float(metadata={"description": "The stretch that is used begins here"})
+    end_s = fields.Float()
+    language_heard = fields.String(allow_none=True, metadata={"description": "zh or en, where it is clear"})
+
+
+class VoiceStyleSchema(ma.Schema):
+    style = fields.String(required=True)
+    status = fields.String(required=True)
+    duration_s = fields.Float(allow_none=True)
+    quality = fields.Nested(ClipQualitySchema)
+    has_latent = fields.Boolean()
+    version = fields.Integer()
+    audio_url = fields.String()
+    error = fields.String()
+    error_code = fields.String()
+
+
 class VoiceAnswerSchema(ma.Schema):
     id = fields.String(required=True)
     name = fields.String(required=True)
@@ -67,10 +105,19 @@ class VoiceAnswerSchema(ma.Schema):
     status = fields.String(required=True)
     description = fields.String()
     language = fields.String(allow_none=True)
+    consent = fields.String(allow_none=True)
     style = fields.String()
+    styles = fields.List(fields.Nested(VoiceStyleSchema), metadata={"description": "All recordings, the first first"})
     duration_s = fields.Float(allow_none=True)
-    quality = fields.Dict()
+    quality = fields.Nested(ClipQualitySchema)
+    version = fields.Integer()
+    has_latent = fields.Boolean()
     created_at = fields.String()
+    updated_at = fields.String()
+    url = fields.String()
+    audio_url = fields.String(allow_none=True)
+    error = fields.String()
+    error_code = fields.String()
 
 
 class VoiceCreatedSchema(VoiceAnswerSchema):
@@ -86,13 +133,17 @@ class ErasedSchema(ma.Schema):
     files = fields.Integer()
     cached_audio = fields.Integer()
     jobs = fields.Integer()
+    jobs_cancelled = fields.Integer()
+    styles = fields.List(fields.String())
 
 
 class VoiceErasedSchema(ma.Schema):
     success = fields.Boolean(required=True)
     voice_id = fields.String(required=True)
     message = fields.String()
-    erased = fields.Nested(ErasedSchema)
+    id = fields.String(required=True)
+    erased = fields.Nested(ErasedSchema, required=True)
+    erased_at = fields.String(required=True)
 
 
 class MemorySchema(ma.Schema):

@@ -4,7 +4,7 @@ import marshmallow as ma
 from marshmallow import fields
 
 from contract.wire_schemas import JobSchema, SpeechSchema
-from contract.wire_voices import VoiceUploadSchema
+from contract.wire_voices import VoiceChangesSchema, VoiceUploadSchema
 
 _CLIP = {"type": "string", "format": "binary", "description": "Reference audio: wav, mp3, flac, m4a, ogg"}
 _LATENT = {"type": "string", "format": "binary", "description": "Supplied latent: .npy, float, (T, 32)"}
@@ -46,3 +46,4 @@ Bodies = dict[str, type[ma.Schema]]  # schema by content type
 SPEECH: Bodies = {"application/json": SpeechBodySchema, "multipart/form-data": SpeechFormSchema}
 JOB: Bodies = {"application/json": JobBodySchema, "multipart/form-data": JobFormSchema}
 VOICE: Bodies = {"multipart/form-data": VoiceFormSchema}
+VOICE_CHANGES: Bodies = {"application/json": VoiceChangesSchema, "multipart/form-data": VoiceChangesSchema}

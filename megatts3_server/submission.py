@@ -13,10 +13,11 @@ from contract import blob_keys
 from contract.errors import ErrorCode, FieldProblem, ServiceError
 from contract.fingerprint import UPLOADED, audio_fingerprint, estimate_audio_s, voice_fingerprint, with_seed
 from contract.messages import field_error
-from contract.schemas import VOICE_ID, Job, JobStatus, Priority, SpeechRequest, Voice, VoiceStatus, new_id
+from contract.schemas import VOICE_ID, Job, JobStatus, Priority, SpeechRequest, VoiceStatus, new_id
 from contract.settings import Settings
 from contract.stores.interfaces import CachedAudio, Stores
 from contract.telemetry import event_log
+from contract.voice_styles import NEUTRAL, Chosen, chosen, normal_style
 from megatts3_server.admission import admit, require_ready
 from megatts3_server.dispatch import Dispatch
 from megatts3_server.uploads import Reference
@@ -25,8 +26,6 @@ from megatts3_server.waiting import ClientGone, WaitRoom
 from megatts3_server.workers_view import WorkersView
 
 log = event_log(__name__)
-
-NEUTRAL = "neutral"
 
 
 @dataclass(frozen=True)
@@ -80,18 +79,19 @@ class Submission:
         """Look up the voice and name the audio.  Raises VOICE_NOT_FOUND, VOICE_NOT_READY, STYLE_NOT_FOUND."""
         if reference is not None:
             request = dataclasses.replace(request, voice_id=UPLOADED)
-            voice_print, styles = voice_fingerprint(reference.clip, reference.latent), {NEUTRAL}
+            voice_print = voice_fingerprint(reference.clip, reference.latent)
+            has_style = normal_style(request.emotion) == NEUTRAL
         else:
-            voice = self._usable_voice(request.voice_id)
-            voice_print, styles = voice.fingerprint or f"{voice.id}/v{voice.version}", {NEUTRAL, voice.style}
+            found = self._usable_recording(request)
+            voice_print = found.voice.fingerprint or f"{found.voice.id}/v{found.voice.version}"
+            has_style = found.is_exact
         warnings: tuple[str, ...] = ()
-        if request.emotion not in styles:
+        if not has_style:
             if request.strict:
-                limit = ", ".join(sorted(styles))
-                errors = (field_error("emotion", FieldProblem.NOT_A_CHOICE, limit),)
-                raise ServiceError(ErrorCode.STYLE_NOT_FOUND, errors=errors)
+                raise self._no_such_style(request)
             warnings = (f"emotion {request.emotion!r} has no style; neutral is used",)
-            request = dataclasses.replace(request, emotion=NEUTRAL)
+        emotion = normal_style(request.emotion) if has_style else NEUTRAL
+        request = dataclasses.replace(request, emotion=emotion)
         request = with_seed(request, voice=voice_print)
         fingerprint = audio_fingerprint(request, voice=voice_print, revision=self._revision())
         return Resolved(request, fingerprint, reference, warnings)
@@ -183,17 +183,26 @@ class Submission:
             raise ServiceError(ErrorCode.SYNTHESIS_FAILED, job_id=job.id)
         return data
 
-    def _usable_voice(self, voice_id: str) -> Voice:
-        voice = self._stores.voices.get(voice_id) if VOICE_ID.fullmatch(voice_id) else None
-        if voice is None:
+    def _usable_recording(self, request: SpeechRequest) -> Chosen:
+        voice_id = request.voice_id
+        found = chosen(self._stores.voices, voice_id, request.emotion) if VOICE_ID.fullmatch(voice_id) else None
+        if found is None:
             require_ready(self._workers.snapshot())  # the shipped voices come with the first worker
             errors = (field_error("voice_id", FieldProblem.UNKNOWN),)
             raise ServiceError(ErrorCode.VOICE_NOT_FOUND, errors=errors, params={"voice_id": voice_id})
-        if voice.status is VoiceStatus.FAILED and voice.error is not None:
-            raise ServiceError(voice.error.code, voice.error.detail)
-        if voice.status is VoiceStatus.PREPARING:
+        if found.voice.status is VoiceStatus.FAILED and found.voice.error is not None:
+            raise ServiceError(found.voice.error.code, found.voice.error.detail)
+        if found.voice.status is VoiceStatus.PREPARING:
             raise ServiceError(ErrorCode.VOICE_NOT_READY)
-        return voice
+        return found
+
+    def _no_such_style(self, request: SpeechRequest) -> ServiceError:
+        """Names the styles there are."""
+        first = self._stores.voices.get(request.voice_id)  # None: an uploaded recording, which is neutral
+        styles = NEUTRAL if first is None else first.style
+        named = ", ".join((styles, *(record.style for record in self._stores.voices.styles(request.voice_id))))
+        errors = (field_error("emotion", FieldProblem.NOT_A_CHOICE, named),)
+        return ServiceError(ErrorCode.STYLE_NOT_FOUND, errors=errors)
 
     def _revision(self) -> str:
         """Of the weights that would answer.  Two revisions at once only happen during an upgrade."""

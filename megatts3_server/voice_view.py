@@ -1,7 +1,10 @@
 """How a voice looks to a client."""
 
+from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 
+from contract import clip_quality
 from contract.errors import ServiceError
 from contract.messages import Language, describe
 from contract.schemas import Voice
@@ -12,8 +15,11 @@ def voice_url(voice_id: str) -> str:
     return f"/api/v1/voices/{voice_id}"
 
 
-def view(voice: Voice, *, language: Language) -> dict[str, Any]:  # Any: what JSON holds
-    """`id`, `name` and `type` are always there: known clients read just these."""
+def view(voice: Voice, *, language: Language, styles: Iterable[Voice] = ()) -> dict[str, Any]:  # Any: what JSON holds
+    """`id`, `name` and `type` are always there: known clients read just these.
+
+    styles: the voice's further recordings; `styles` lists them after the first.
+    """
     seen: dict[str, Any] = {
         "id": voice.id,
         "voice_id": voice.id,
@@ -21,10 +27,12 @@ def view(voice: Voice, *, language: Language) -> dict[str, Any]:  # Any: what JS
         "type": voice.type.value,
         "status": voice.status.value,
         "description": voice.description,
-        "language": voice.language,
+        "language": voice.language or None,
+        "consent": voice.consent or None,
         "style": voice.style,
+        "styles": [_recording(each, voice.id, language=language) for each in (voice, *styles)],
         "duration_s": voice.duration_s,
-        "quality": dict(voice.quality),
+        "quality": clip_quality.described(voice.quality, language),
         "version": voice.version,
         "has_latent": voice.latent_blob is not None,
         "created_at": moment(voice.created_at),
@@ -32,7 +40,23 @@ def view(voice: Voice, *, language: Language) -> dict[str, Any]:  # Any: what JS
         "url": voice_url(voice.id),
         "audio_url": f"{voice_url(voice.id)}/audio" if voice.clip_blob is not None else None,
     }
-    if voice.error is not None:
-        seen["error"] = describe(ServiceError(voice.error.code, voice.error.detail), language)
-        seen["error_code"] = voice.error.code.value
-    return seen
+    return seen | _error(voice, language)
+
+
+def _recording(voice: Voice, voice_id: str, *, language: Language) -> dict[str, Any]:  # Any: what JSON holds
+    return {
+        "style": voice.style,
+        "status": voice.status.value,
+        "duration_s": voice.duration_s,
+        "quality": clip_quality.described(voice.quality, language),
+        "has_latent": voice.latent_blob is not None,
+        "version": voice.version,
+        "audio_url": f"{voice_url(voice_id)}/audio?style={quote(voice.style)}",
+    } | _error(voice, language)
+
+
+def _error(voice: Voice, language: Language) -> dict[str, str]:
+    if voice.error is None:
+        return {}
+    error = ServiceError(voice.error.code, voice.error.detail)
+    return {"error": describe(error, language), "error_code": voice.error.code.value}

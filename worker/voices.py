@@ -10,10 +10,11 @@ from contract.errors import ErrorCode, ServiceError
 from contract.schemas import Job, Voice, VoiceStatus
 from contract.stores.interfaces import Stores
 from contract.telemetry import event_log
-from megatts3.api import VoicePrompt, parse_latent
-from megatts3.audio.formats import decode
+from contract.voice_styles import chosen
+from megatts3.api import VoicePrompt
 from megatts3.errors import EngineStopped
 from worker.prompt_cache import PromptCache
+from worker.reference_clips import Quality, prepare_clip, quality_of_clip
 from worker.speech_engine import SpeechEngine
 from worker.translate import to_error_info
 
@@ -27,13 +28,18 @@ class VoicePrompts:
         self._stores, self._engine, self._cache = stores, engine, cache
 
     def of_job(self, job: Job) -> VoicePrompt:
-        """From the job's reference audio, else its registered voice.  Raises ServiceError, library errors."""
+        """From the job's reference audio, else its registered voice in the style of its emotion.
+
+        Raises ServiceError and library errors.
+        """
         if job.reference_audio_blob is not None:
             return self._of_reference(job)
-        voice = self._stores.voices.get(job.request.voice_id)
-        if voice is None:
+        found = chosen(self._stores.voices, job.request.voice_id, job.request.emotion)
+        if found is None:
             raise ServiceError(ErrorCode.VOICE_NOT_FOUND, params={"voice_id": job.request.voice_id})
-        return self.of_voice(voice)
+        if not found.is_exact:  # the API saw this style; it was erased since, and its fingerprint is another clip's
+            raise ServiceError(ErrorCode.STYLE_NOT_FOUND)
+        return self.of_voice(found.voice)
 
     def of_voice(self, voice: Voice) -> VoicePrompt:
         """A registered voice's prompt; one that is not prepared for these weights is prepared now."""
@@ -66,7 +72,7 @@ class VoicePrompts:
         clip = self._stores.blobs.get(job.reference_audio_blob)
         latent = None if job.reference_latent_blob is None else self._stores.blobs.get(job.reference_latent_blob)
         key = f"reference/{content_hash(clip, latent)}/{self._engine.revision}"
-        return self._cache.get(key, lambda: measured(self._prepared(clip, latent)))
+        return self._cache.get(key, lambda: measured(prepare_clip(self._engine, clip, latent).prompt))
 
     def _stored_or_prepared(self, voice: Voice) -> tuple[VoicePrompt, int]:
         if voice.prompt_blob is not None and voice.revision == self._engine.revision:
@@ -83,37 +89,33 @@ class VoicePrompts:
             raise ServiceError(ErrorCode.VOICE_NOT_READY, params={"voice_id": voice.id})
         clip = self._stores.blobs.get(voice.clip_blob)
         latent = None if voice.latent_blob is None else self._stores.blobs.get(voice.latent_blob)
-        return self._keep(voice, self._prepared(clip, latent), clip)
+        made = prepare_clip(self._engine, clip, latent, language=voice.language)
+        return self._keep(voice, made.prompt, made.quality)
 
     def adopt(self, voice: Voice, prompt: VoicePrompt) -> None:
         """Register a prompt that was made elsewhere for these weights, instead of preparing the voice's clip."""
         assert voice.clip_blob is not None, "a shipped voice has a clip"
-        self._keep(voice, prompt, self._stores.blobs.get(voice.clip_blob))
+        clip = self._stores.blobs.get(voice.clip_blob)
+        self._keep(voice, prompt, quality_of_clip(clip, prompt, language=voice.language))
 
-    def _keep(self, voice: Voice, prompt: VoicePrompt, clip: bytes) -> tuple[VoicePrompt, int]:
+    def _keep(self, voice: Voice, prompt: VoicePrompt, quality: Quality) -> tuple[VoicePrompt, int]:
         data = prompt.to_bytes()
         blob = blob_keys.voice_prompt(voice.id, voice.version)
         self._stores.blobs.put(blob, data)
-        recording = decode(clip)
+        duration_s = quality["duration_s"]
+        assert isinstance(duration_s, float)
         kept = self._stores.voices.prepared(
             voice.id,
             voice.version,
             prompt_blob=blob,
             revision=self._engine.revision,
-            duration_s=recording.duration_s,
-            quality={
-                "duration_s": round(recording.duration_s, 3),
-                "sample_rate": recording.sample_rate,
-                "peak": round(recording.peak, 4),
-            },
+            duration_s=duration_s,
+            quality=quality,
         )
         if not kept:  # deleted or replaced meanwhile: nothing of it may stay
             self._stores.blobs.delete(blob)
         log.info("voice_prepared", voice=voice.id, version=voice.version, kept=kept)
         return prompt, len(data)
-
-    def _prepared(self, clip: bytes, latent: bytes | None) -> VoicePrompt:
-        return self._engine.prepare_voice(clip, latent=None if latent is None else parse_latent(latent))
 
 
 def measured(prompt: VoicePrompt) -> tuple[VoicePrompt, int]:

@@ -191,7 +191,11 @@ class VoiceStore(Protocol):
     def get(self, voice_id: str) -> Voice | None: ...
 
     def list(self) -> tuple[Voice, ...]:
-        """All voices, oldest first."""
+        """All records, oldest first; a voice's further recordings (`style_of`) are among them."""
+        ...
+
+    def styles(self, voice_id: str) -> tuple[Voice, ...]:
+        """A voice's further recordings, oldest first; its first one is the voice itself."""
         ...
 
     def prepared(
@@ -219,6 +223,7 @@ class VoiceStore(Protocol):
         description: str | None = None,
         language: str | None = None,
         style: str | None = None,
+        consent: str | None = None,
     ) -> Voice | None:
         """Change what a person may change; None: no such voice."""
         ...

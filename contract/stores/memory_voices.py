@@ -40,6 +40,9 @@ class MemoryVoiceStore:
         with self._lock:
             return tuple(sorted(self._voices.values(), key=lambda v: (v.created_at, v.id)))
 
+    def styles(self, voice_id: str) -> tuple[Voice, ...]:
+        return tuple(voice for voice in self.list() if voice.style_of == voice_id)
+
     def prepared(
         self,
         voice_id: str,
@@ -83,8 +86,15 @@ class MemoryVoiceStore:
         description: str | None = None,
         language: str | None = None,
         style: str | None = None,
+        consent: str | None = None,
     ) -> Voice | None:
-        wanted = {"name": name, "description": description, "language": language, "style": style}
+        wanted = {
+            "name": name,
+            "description": description,
+            "language": language,
+            "style": style,
+            "consent": consent,
+        }
         with self._lock:
             voice = self._voices.get(voice_id)
             if voice is None:

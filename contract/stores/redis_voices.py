@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from redis import Redis
@@ -18,6 +18,7 @@ from contract.records import (
 from contract.redis_keys import RedisKeys
 from contract.schemas import Voice, VoiceStatus
 from contract.stores.connection import Clock, decoded, lua, translated
+from contract.voice_styles import MARK
 
 
 class RedisVoiceStore:
@@ -41,11 +42,18 @@ class RedisVoiceStore:
         return voice_from_fields(fields) if "id" in fields else None
 
     def list(self) -> tuple[Voice, ...]:
+        return self._records(lambda _: True)
+
+    def styles(self, voice_id: str) -> tuple[Voice, ...]:
+        return self._records(lambda record_id: record_id.startswith(voice_id + MARK))
+
+    def _records(self, wanted: Callable[[str], bool]) -> tuple[Voice, ...]:
         with translated():
-            ids: Any = self._redis.zrange(self._keys.voices(), 0, -1)
+            listed: Any = self._redis.zrange(self._keys.voices(), 0, -1)
+            ids = [record_id for record_id in (raw.decode() for raw in listed) if wanted(record_id)]
             with self._redis.pipeline(transaction=False) as pipe:
-                for voice_id in ids:
-                    pipe.hgetall(self._keys.voice(voice_id.decode()))
+                for record_id in ids:
+                    pipe.hgetall(self._keys.voice(record_id))
                 records = [decoded(record) for record in pipe.execute()]
         return tuple(voice_from_fields(record) for record in records if "id" in record)
 
@@ -85,8 +93,15 @@ class RedisVoiceStore:
         description: str | None = None,
         language: str | None = None,
         style: str | None = None,
+        consent: str | None = None,
     ) -> Voice | None:
-        wanted = {"name": name, "description": description, "language": language, "style": style}
+        wanted = {
+            "name": name,
+            "description": description,
+            "language": language,
+            "style": style,
+            "consent": consent,
+        }
         changes = {k: v for k, v in wanted.items() if v is not None}
         return self._change(voice_id, "change", changes)
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
-from megatts3.audio import loudness
+from megatts3.audio import loudness, reference_check
 from megatts3.audio.resample import resample
 from megatts3.audio.waveform import Waveform
 from megatts3.errors import LatentInvalid, LatentRequired, PromptSilent, PromptTooShort
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from megatts3.checkpoint import Networks
 
-MAX_PROMPT_S = 28.0
+MAX_PROMPT_S = reference_check.MAX_S
 MIN_PROMPT_S = 1.0  # below, there is hardly a syllable to align
 SILENCE_LUFS = -60.0  # a recording this quiet is a muted microphone
 

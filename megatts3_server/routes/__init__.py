@@ -92,14 +92,16 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/api/v1/voices", voices.upload_voice, "voices", _NEW_VOICE, body_schemas.VOICE),
     Route("GET", "/api/v1/voices", voices.list_voices, "voices", {HTTPStatus.OK: _json(answers.VoiceListSchema)}),
     Route("GET", "/api/v1/voices/<voice_id>", voices.show_voice, "voices", _OK_VOICE),
+    Route("PATCH", "/api/v1/voices/<voice_id>", voices.change_voice, "voices", _OK_VOICE, body_schemas.VOICE_CHANGES),
     Route(
         "DELETE",
         "/api/v1/voices/<voice_id>",
         voices.delete_voice,
         "voices",
         {HTTPStatus.OK: _json(answers.VoiceErasedSchema)},
+        query=("style",),
     ),
-    Route("GET", "/api/v1/voices/<voice_id>/audio", voices.voice_audio, "voices", _RANGES),
+    Route("GET", "/api/v1/voices/<voice_id>/audio", voices.voice_audio, "voices", _RANGES, query=("style",)),
 )
 
 

@@ -1,12 +1,15 @@
-"""Voices: register, list, look, hear, delete."""
+"""Voices: register, list, look, change, hear, delete."""
 
 from http import HTTPStatus
 
 import flask
 
+from contract import clip_quality
 from contract.errors import ErrorCode, ServiceError
 from contract.messages import Language
-from contract.wire_voices import parse_voice_upload
+from contract.schemas import Voice
+from contract.voice_styles import MARK
+from contract.wire_voices import parse_voice_changes, parse_voice_upload
 from megatts3_server import (
     audio_sniff,
     incoming,
@@ -16,6 +19,7 @@ from megatts3_server import (
     uploads,
     voice_view,
 )
+from megatts3_server.job_view import moment
 from megatts3_server.routes.speech import read_reference
 from megatts3_server.services import caller, services, sync_time_left_s
 from megatts3_server.voice_view import voice_url
@@ -40,9 +44,17 @@ def upload_voice() -> flask.Response:
     reference = read_reference(built, body)
     if reference is None:
         raise uploads.missing_clip()
-    voice = built.voices.register(parsed.value, reference, caller(), timeout_s=sync_time_left_s())
+    recording = built.voices.register(parsed.value, reference, caller(), timeout_s=sync_time_left_s())
+    voice = built.voices.get(parsed.value.voice_id)
     language = problems.language()
-    seen = {"success": True, **voice_view.view(voice, language=language), "message": _DONE[language]}
+    quality = clip_quality.described(recording.quality, language)
+    seen = {
+        "success": True,
+        **voice_view.view(voice, language=language, styles=built.voices.styles(voice)),
+        "style": recording.style,
+        "quality": quality,
+        "message": " ".join([_DONE[language], *clip_quality.sentences(quality)]),
+    }
     response = flask.jsonify(seen)
     response.status_code = HTTPStatus.CREATED
     response.headers["Location"] = voice_url(voice.id)
@@ -53,18 +65,29 @@ def upload_voice() -> flask.Response:
 def list_voices() -> flask.Response:
     """All voices, oldest first."""
     language = problems.language()
-    voices = services().stores.voices.list()
-    return flask.jsonify({"voices": [voice_view.view(voice, language=language) for voice in voices]})
+    listed = services().voices.list()
+    voices = [voice_view.view(voice, language=language, styles=styles) for voice, styles in listed]
+    return flask.jsonify({"voices": voices})
 
 
 def show_voice(voice_id: str) -> flask.Response:
-    """One voice."""
-    return flask.jsonify(voice_view.view(services().voices.get(voice_id), language=problems.language()))
+    """One voice with all its styles."""
+    return _shown(services().voices.get(voice_id))
+
+
+def change_voice(voice_id: str) -> flask.Response:
+    """Change name, description, language, consent or style; the recording stays (upload with replace=true)."""
+    body = incoming.read(flask.request)
+    parsed = parse_voice_changes(body.fields)
+    response = _shown(services().voices.change(voice_id, parsed.value))
+    speech_response.warn(response, speech_response.unknown_fields(parsed.unknown))
+    return response
 
 
 def voice_audio(voice_id: str) -> flask.Response:
-    """The recording a voice was made from, as it was uploaded."""
-    voice, blobs = services().voices.get(voice_id), services().stores.blobs
+    """The recording a voice was made from, as it was uploaded; `style` picks one of several."""
+    built = services()
+    voice, blobs = built.voices.recording(voice_id, flask.request.args.get("style")), built.stores.blobs
     if voice.clip_blob is None or not blobs.exists(voice.clip_blob):
         raise ServiceError(ErrorCode.NOT_FOUND)
     path = blobs.path(voice.clip_blob)
@@ -79,14 +102,20 @@ def voice_audio(voice_id: str) -> flask.Response:
         voice.clip_blob,
         content_type=_CONTENT_TYPES.get(kind, "application/octet-stream"),
         etag=f"{voice.id}-v{voice.version}",
-        filename=f"{voice.id}.{kind}",
+        filename=f"{voice.id.replace(MARK, '-')}.{kind}",
     )
 
 
 def delete_voice(voice_id: str) -> flask.Response:
-    """Delete a voice and erase everything made from it; the answer is the receipt."""
-    erased = services().voices.delete(voice_id)
-    receipt = {"files": erased.files, "cached_audio": erased.cached_audio, "jobs": erased.jobs}
+    """Delete a voice, or one `style` of it, and erase everything made from it; the answer is the receipt."""
+    erased = services().voices.delete(voice_id, style=flask.request.args.get("style"))
+    receipt = {
+        "files": erased.files,
+        "cached_audio": erased.cached_audio,
+        "jobs": erased.jobs,
+        "jobs_cancelled": erased.jobs_cancelled,
+        "styles": list(erased.styles),
+    }
     return flask.jsonify(
         {
             "success": True,
@@ -94,5 +123,11 @@ def delete_voice(voice_id: str) -> flask.Response:
             "id": erased.voice.id,
             "message": _DELETED[problems.language()],
             "erased": receipt,
+            "erased_at": moment(erased.erased_at),
         }
     )
+
+
+def _shown(voice: Voice) -> flask.Response:
+    built = services()
+    return flask.jsonify(voice_view.view(voice, language=problems.language(), styles=built.voices.styles(voice)))

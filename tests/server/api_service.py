@@ -82,6 +82,7 @@ class FakeWorker:
     hold: bool = False
     fail_with: ErrorInfo | None = None
     refuse_voice: ErrorInfo | None = None
+    quality: dict[str, object] = field(default_factory=lambda: {"duration_s": 3.0})
     is_broker_away: bool = False
     spoken: list[str] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
@@ -141,7 +142,7 @@ class FakeWorker:
             prompt_blob=blob,
             revision="r1",
             duration_s=3.0,
-            quality={"duration_s": 3.0},
+            quality=self.quality,
         )
 
 

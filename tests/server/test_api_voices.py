@@ -29,7 +29,7 @@ def test_an_upload_answers_201_once_the_voice_is_prepared(service: Service, rout
     assert answer.json["success"] is True
     assert answer.json["voice_id"] == answer.json["id"] == answer.json["name"] == "custom_voice_001"
     assert (answer.json["type"], answer.json["status"]) == ("custom", "ready")
-    assert answer.json["quality"] == {"duration_s": 3.0}
+    assert answer.json["quality"] == {"duration_s": 3.0, "ok": True, "problems": [], "fixes": []}
     assert answer.json["description"] == "自定义女声样本"
     assert service.stores.voices.get("custom_voice_001").status is VoiceStatus.READY
 
@@ -146,7 +146,13 @@ def test_deleting_a_voice_erases_all_that_was_made_with_it(service: Service):
     receipt = service.client.delete(f"{VOICES}/custom_voice_001").json
 
     assert receipt["success"] is True
-    assert receipt["erased"] == {"files": 3, "cached_audio": 1, "jobs": 1}  # clip, prompt, the job's audio
+    assert receipt["erased"] == {  # files: clip, prompt, the job's audio
+        "files": 3,
+        "cached_audio": 1,
+        "jobs": 1,
+        "jobs_cancelled": 0,
+        "styles": ["neutral"],
+    }
     assert not service.stores.blobs.exists(job.result.audio_blob)
     assert service.client.get(f"{VOICES}/custom_voice_001").status_code == 404
     assert service.client.delete(f"{VOICES}/custom_voice_001").status_code == 404
