@@ -3,7 +3,8 @@
 | key (below `<prefix>:<schema>:`) | type | writer | reader | lifetime |
 |---|---|---|---|---|
 | `job:{job_id}` | hash | API, then worker | both | `jobs.keep_s` after the end, see `jobs:ended` |
-| `job:{job_id}:chunks` | stream | worker | API | `jobs.chunks_keep_s` |
+| `job:{job_id}:chunks` | stream | worker | API | `jobs.chunks_keep_s` after the last write or read |
+| `job:{job_id}:listeners` | string | API | worker | `jobs.chunks_keep_s`; somebody wants chunks |
 | `job:{job_id}:waiters` | string | API | API | a day; counts callers |
 | `jobs:all` | zset | both (Lua) | API | none; ids of erased jobs pruned |
 | `jobs:status:{status}` | zset | both (Lua) | both | none; as above |
@@ -64,6 +65,10 @@ class RedisKeys:
     def job_chunks(self, job_id: str) -> str:
         """Stream of encoded audio, in order.  Worker writes, API reads."""
         return f"{self.job(job_id)}:chunks"
+
+    def job_listeners(self, job_id: str) -> str:
+        """String: somebody wants this job's audio as it comes, so the worker writes chunks."""
+        return f"{self.job(job_id)}:listeners"
 
     def job_waiters(self, job_id: str) -> str:
         """String: callers who want this job; the last to hang up cancels it.  Kept for a day."""

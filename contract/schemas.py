@@ -34,6 +34,11 @@ class AudioFormat(StrEnum):
     def content_type(self) -> str:
         return _CONTENT_TYPES[self]
 
+    @property
+    def is_streamable(self) -> bool:
+        """Can it be sent while it is made?  Readers of FLAC want its length, which is known at the end."""
+        return self is not AudioFormat.FLAC
+
 
 _CONTENT_TYPES: Mapping[AudioFormat, str] = {
     AudioFormat.WAV: "audio/wav",

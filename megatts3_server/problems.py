@@ -70,6 +70,9 @@ PROBLEMS: Mapping[ErrorCode, Problem] = {
     ErrorCode.STORAGE_FULL: Problem(507, "No room left"),
 }
 
+_DIALECT = "/v1/"  # addresses whose errors have OpenAI's shape
+_DIALECT_KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
 _CODE_OF_STATUS: Mapping[int, ErrorCode] = {
     400: ErrorCode.MALFORMED_REQUEST,
     401: ErrorCode.UNAUTHORIZED,
@@ -139,6 +142,14 @@ def from_client_gone(_error: ClientGone) -> flask.Response:
     return from_service_error(ServiceError(ErrorCode.CANCELLED))
 
 
+def dialect_error(error: ServiceError, spoken: Language) -> dict[str, object]:
+    """The same error as OpenAI's clients read it."""
+    status = PROBLEMS[error.code].status
+    kind = _DIALECT_KINDS.get(status, "invalid_request_error" if status < 500 else "server_error")
+    param = error.errors[0].field if error.errors else None
+    return {"message": describe(error, spoken), "type": kind, "param": param, "code": error.code.value}
+
+
 def language() -> Language:
     """The language this request's texts are in."""
     return choose_language(flask.request.headers.get("Accept-Language"))
@@ -163,7 +174,11 @@ def _response(error: ServiceError, status: int, title: str) -> flask.Response:
         members["job_id"] = error.job_id
     if error.retry_after_s is not None:
         members["retry_after_s"] = round(error.retry_after_s, 3)
-    response = flask.Response(flask.json.dumps(members), status=status, mimetype=CONTENT_TYPE)
+    if flask.request.path.startswith(_DIALECT):
+        dialect = {"error": dialect_error(error, spoken), "request_id": request_id.current()}
+        response = flask.Response(flask.json.dumps(dialect), status=status, mimetype="application/json")
+    else:
+        response = flask.Response(flask.json.dumps(members), status=status, mimetype=CONTENT_TYPE)
     response.headers["Content-Language"] = spoken.value
     if error.job_id is not None:
         response.headers["X-Job-ID"] = error.job_id

@@ -61,6 +61,13 @@ def render(speech: Speech, request: SpeechRequest, *, as_json: bool, warnings: I
         response = flask.Response(speech.data, mimetype=speech.audio_format.content_type)
         filename = f"speech.{speech.audio_format.value}"
         response.headers["Content-Disposition"] = f'inline; filename="{filename}"'
+    describe(response, speech)
+    warn(response, warnings)
+    return response
+
+
+def describe(response: flask.Response, speech: Speech) -> None:
+    """The headers that tell of finished audio."""
     headers = response.headers
     if speech.job_id is not None:
         headers["X-Job-ID"] = speech.job_id
@@ -71,8 +78,6 @@ def render(speech: Speech, request: SpeechRequest, *, as_json: bool, warnings: I
     timings = [f"{name};dur={spent_ms:.1f}" for name, spent_ms in speech.timings_ms.items()]
     headers["Server-Timing"] = ", ".join([*timings, f"cache;desc={speech.cache}"])
     headers["Vary"] = "Accept, Prefer"
-    warn(response, warnings)
-    return response
 
 
 def warn(response: flask.Response, warnings: Iterable[str]) -> None:

@@ -20,6 +20,7 @@ from contract.telemetry import event_log
 from contract.voice_styles import NEUTRAL, Chosen, chosen, normal_style
 from megatts3_server.admission import admit, require_ready
 from megatts3_server.dispatch import Dispatch
+from megatts3_server.listening import Listener
 from megatts3_server.uploads import Reference
 from megatts3_server.waiters import Waiters
 from megatts3_server.waiting import ClientGone, WaitRoom
@@ -143,6 +144,43 @@ class Submission:
             job = self.submit(resolved, terms, caller)  # its owner gave it up; we still want it
             latest = self._wait_to_end(job, caller, timeout_s=max(0.0, deadline - time.monotonic()))
         return done(latest) if latest.status.is_terminal else latest
+
+    def listen(self, resolved: Resolved, caller: Caller, *, timeout_s: float) -> Listener | Job:
+        """Submit and wait for the first piece of audio.  The job where it was done before there was a piece.
+
+        Raises what the job failed with, DEADLINE_EXCEEDED when no piece came (the job goes on), and ClientGone.
+        """
+        deadline = time.monotonic() + timeout_s
+        for is_second in (False, True):
+            listener = self._listener(self.submit(resolved, Terms(), caller), caller)
+            try:
+                ended = listener.begin(timeout_s=max(0.0, deadline - time.monotonic()))
+            except ServiceError as error:
+                if error.code is not ErrorCode.DEADLINE_EXCEEDED:
+                    listener.close()
+                raise
+            except ClientGone:
+                listener.close()
+                raise
+            if ended is None:
+                return listener
+            listener.close()
+            given_up = ended.status is JobStatus.CANCELLED and ended.request_id != caller.request_id
+            if is_second or not given_up:  # else its owner gave it up; we still want it
+                return done(ended)
+        raise AssertionError("the second answer is final")
+
+    def _listener(self, job: Job, caller: Caller) -> Listener:
+        self._stores.chunks.want(job.id)
+
+        return Listener(
+            job,
+            self._stores,
+            self._wait_room,
+            is_gone=caller.is_gone,
+            leave=lambda: self._waiters.leave(job.id),
+            cancel=lambda: self._cancel_unwanted(job.id),
+        )
 
     def _wait_to_end(self, job: Job, caller: Caller, *, timeout_s: float) -> Job:
         try:

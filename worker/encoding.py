@@ -7,7 +7,7 @@ import numpy as np
 
 from contract.errors import ErrorCode, ServiceError
 from contract.schemas import SpeechRequest
-from megatts3.audio.formats import encode
+from megatts3.audio.formats import encode, rate_written
 from megatts3.audio.join import join
 from megatts3.audio.resample import resample
 from megatts3.audio.waveform import Waveform
@@ -29,9 +29,10 @@ def encode_segments(segments: Sequence[Waveform], request: SpeechRequest) -> Enc
     joined = join(segments)
     if len(joined.samples) == 0 or not np.isfinite(joined.samples).all():
         raise ServiceError(ErrorCode.SYNTHESIS_FAILED, "the engine gave audio that cannot be used")
-    converted = resample(joined, request.sample_rate)
+    audio_format = request.response_format.value
+    rate = rate_written(audio_format, request.sample_rate)
     return EncodedAudio(
-        data=encode(converted, request.response_format.value),
+        data=encode(resample(joined, rate), audio_format),
         duration_s=joined.duration_s,
-        sample_rate=request.sample_rate,
+        sample_rate=rate,
     )

@@ -17,6 +17,7 @@ from worker.encoding import EncodedAudio, encode_segments
 from worker.leases import Lease, LeaseKeeper
 from worker.outcomes import Outcomes
 from worker.speech_engine import RunningRequest, SpeechEngine
+from worker.streaming import OutgoingAudio
 from worker.throughput import Throughput
 from worker.translate import to_job_progress, to_sampling_params, to_synthesis_request
 from worker.voices import VoicePrompts
@@ -114,7 +115,7 @@ class Speaker:
         return result
 
     def _follow(self, lease: Lease, running: RunningRequest) -> list[SegmentResult]:
-        """Collect the segments while the lease reports progress and can cancel."""
+        """Collect the segments, and pass them on as they come; the lease reports progress and can cancel."""
         segments: list[SegmentResult] = []
 
         def report() -> JobProgress:
@@ -122,7 +123,11 @@ class Speaker:
             return to_job_progress(running.progress, audio_s=spoken_s)
 
         lease.follow(running, report)
-        segments.extend(running)
+        outgoing = OutgoingAudio(self._stores.chunks, lease.job, lease.token)
+        for segment in running:
+            segments.append(segment)
+            outgoing.push(segment.waveform)
+        outgoing.finish()
         return segments
 
     def _check_deadline(self, job: Job) -> None:

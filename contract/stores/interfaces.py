@@ -361,12 +361,23 @@ class Chunk:
 
 
 class ChunkStream(Protocol):
-    """Chunks of running jobs, in order.  A second attempt starts over under its own token."""
+    """Chunks of running jobs, in order.  A second attempt starts over under its own token.
 
-    def append(self, job_id: str, token: int, chunk: Chunk) -> None: ...
+    They are only written for who wants them: a job nobody listens to costs no room here.
+    """
+
+    def want(self, job_id: str) -> None:
+        """From now on, write this job's chunks, those of what is finished already included."""
+        ...
+
+    def is_wanted(self, job_id: str) -> bool: ...
+
+    def append(self, job_id: str, token: int, chunk: Chunk) -> None:
+        """Write the next chunk and announce its job."""
+        ...
 
     def read(self, job_id: str, token: int, *, after: int = -1, wait_s: float = 0.0) -> tuple[Chunk, ...]:
-        """Chunks with a sequence above `after`; waits up to `wait_s` when there are none yet."""
+        """Chunks with a sequence above `after`, some of them; waits up to `wait_s` when there are none yet."""
         ...
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contract.blob_keys import checked
-from contract.schemas import WorkerState
+from contract.schemas import JobStatus, WorkerState
 from contract.settings import Settings
 from contract.stores.interfaces import (
     CachedAudio,
@@ -215,14 +215,23 @@ class MemoryWorkerRegistry:
 class MemoryChunkStream:
     """See interfaces.ChunkStream."""
 
-    def __init__(self) -> None:
+    def __init__(self, events: MemoryEvents) -> None:
+        self._events = events
         self._changed = threading.Condition()
         self._chunks: dict[tuple[str, int], list[Chunk]] = {}
+        self._wanted: set[str] = set()
+
+    def want(self, job_id: str) -> None:
+        self._wanted.add(job_id)
+
+    def is_wanted(self, job_id: str) -> bool:
+        return job_id in self._wanted
 
     def append(self, job_id: str, token: int, chunk: Chunk) -> None:
         with self._changed:
             self._chunks.setdefault((job_id, token), []).append(chunk)
             self._changed.notify_all()
+        self._events.publish(Event(EventKind.JOB, job_id, JobStatus.RUNNING.value))
 
     def read(self, job_id: str, token: int, *, after: int = -1, wait_s: float = 0.0) -> tuple[Chunk, ...]:
         def found() -> tuple[Chunk, ...]:
@@ -250,5 +259,5 @@ def memory_stores(settings: Settings, *, clock: Callable[[], float] = time.time)
         audio_cache=MemoryAudioCache(clock=clock, ttl_s=cache.ttl_s, max_bytes=cache.max_bytes, enabled=cache.enabled),
         events=events,
         workers=MemoryWorkerRegistry(clock=clock),
-        chunks=MemoryChunkStream(),
+        chunks=MemoryChunkStream(events),
     )

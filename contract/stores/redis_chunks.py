@@ -10,8 +10,11 @@ from redis import Redis
 
 from contract.records import as_json
 from contract.redis_keys import RedisKeys
+from contract.schemas import JobStatus
 from contract.stores.connection import translated
-from contract.stores.interfaces import Chunk
+from contract.stores.interfaces import Chunk, Event, EventKind
+
+_PAGE = 16  # chunks an answer has at most: a long speech is not read in one piece
 
 
 class RedisChunkStream:
@@ -22,6 +25,14 @@ class RedisChunkStream:
         self._blocking = blocking
         self._keys = keys
         self._keep_s = keep_s
+
+    def want(self, job_id: str) -> None:
+        with translated():
+            self._redis.set(self._keys.job_listeners(job_id), "1", ex=self._keep_s)
+
+    def is_wanted(self, job_id: str) -> bool:
+        with translated():
+            return bool(self._redis.exists(self._keys.job_listeners(job_id)))
 
     def append(self, job_id: str, token: int, chunk: Chunk) -> None:
         key = self._keys.job_chunks(job_id)
@@ -35,6 +46,7 @@ class RedisChunkStream:
         with translated(), self._redis.pipeline(transaction=True) as pipe:
             pipe.xadd(key, fields, id=f"{token}-{chunk.sequence + 1}")
             pipe.expire(key, self._keep_s)
+            pipe.publish(self._keys.events(), as_json(Event(EventKind.JOB, job_id, JobStatus.RUNNING.value)))
             pipe.execute()
 
     def read(self, job_id: str, token: int, *, after: int = -1, wait_s: float = 0.0) -> tuple[Chunk, ...]:
@@ -42,7 +54,9 @@ class RedisChunkStream:
         block = max(1, int(wait_s * 1000)) if wait_s > 0 else None
         client = self._redis if block is None else self._blocking
         with translated():
-            answer: Any = client.xread({key: f"{token}-{after + 1}"}, block=block)
+            answer: Any = client.xread({key: f"{token}-{after + 1}"}, count=_PAGE, block=block)
+            if answer:
+                self._redis.expire(key, self._keep_s)  # a slow listener's chunks stay while it listens
         entries = [entry for _, found in answer or () for entry in found]
         return tuple(_chunk(fields) for _, fields in entries if int(fields[b"token"]) == token)
 

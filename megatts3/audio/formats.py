@@ -24,8 +24,8 @@ MAX_LEVEL = 64.0  # a float file this far above full scale was never audio
 READABLE = ("wav", "flac", "mp3", "ogg")
 READABLE_WITH_LIBAV = ("m4a", "aac", "webm")
 
-_MP3_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
-_OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
+_MPEG_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
+_RATES = {"mp3": _MPEG_RATES, "aac": _MPEG_RATES, "opus": (8_000, 12_000, 16_000, 24_000, 48_000)}
 _BLOCK_FRAMES = 1 << 18
 
 
@@ -55,9 +55,10 @@ def decode(data: bytes) -> Waveform:
 
 
 def encode(waveform: Waveform, audio_format: str) -> bytes:
-    """One whole file.  mp3 and opus know few rates: the next higher one that they know is used."""
+    """One whole file, at `rate_written`."""
     if audio_format not in writable_formats():
         raise UnsupportedFormat(audio_format, writable_formats())
+    waveform = resample(waveform, rate_written(audio_format, waveform.sample_rate))
     if audio_format == "pcm":
         return waveform.pcm16().astype("<i2").tobytes()
     if audio_format == "aac":
@@ -66,14 +67,14 @@ def encode(waveform: Waveform, audio_format: str) -> bytes:
         container = audio_format.upper()
         return _written(waveform.pcm16(), waveform.sample_rate, container, "PCM_16")
     if audio_format == "mp3":
-        fitted = resample(waveform, _rate_at_least(waveform.sample_rate, _MP3_RATES))
-        return _written(_clipped(fitted), fitted.sample_rate, "MP3", "MPEG_LAYER_III")
-    fitted = resample(waveform, _rate_at_least(waveform.sample_rate, _OPUS_RATES))
-    return _written(_clipped(fitted), fitted.sample_rate, "OGG", "OPUS")
+        return _written(_clipped(waveform), waveform.sample_rate, "MP3", "MPEG_LAYER_III")
+    return _written(_clipped(waveform), waveform.sample_rate, "OGG", "OPUS")
 
 
-def _rate_at_least(rate: int, known: tuple[int, ...]) -> int:
-    return next((candidate for candidate in known if candidate >= rate), known[-1])
+def rate_written(audio_format: str, sample_rate: int) -> int:
+    """Samples per second of the file: mp3, aac and opus know few rates, and take the next higher one they know."""
+    known = _RATES.get(audio_format, (sample_rate,))
+    return next((rate for rate in known if rate >= sample_rate), known[-1])
 
 
 def _clipped(waveform: Waveform) -> np.ndarray[tuple[int], np.dtype[np.float32]]:

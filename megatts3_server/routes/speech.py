@@ -3,10 +3,10 @@
 import flask
 
 from contract.errors import ErrorCode, ServiceError
-from contract.schemas import Job, JobStatus, SpeechRequest
+from contract.schemas import Job, JobStatus, SpeechRequest, StreamFormat
 from contract.wire import Parsed, parse_speech
 from contract.wire_fields import is_absent
-from megatts3_server import incoming, job_response, negotiation, speech_response, uploads
+from megatts3_server import incoming, job_response, negotiation, speech_response, streamed_answer, uploads
 from megatts3_server.services import Services, caller, services, sync_time_left_s
 from megatts3_server.speech_response import Speech
 from megatts3_server.submission import Resolved, Terms
@@ -51,10 +51,13 @@ def _answer(parsed: Parsed[SpeechRequest], reference: Reference | None, *, has_v
     warnings = (*speech_response.unknown_fields(parsed.unknown), *resolved.warnings)
     if reference is not None and has_voice_id:
         warnings = (*warnings, "voice_id ignored: the uploaded recording is used")
-    if parsed.value.stream:
-        warnings = (*warnings, "stream: the audio comes whole")
     if wish.wait_s == 0:
         return _accept(built, resolved, warnings)
+    stream_format = None if wish.as_json else streamed_answer.wanted(flask.request, resolved.request)
+    if stream_format is not None:
+        return _stream(built, resolved, stream_format, warnings)
+    if parsed.value.stream:
+        warnings = (*warnings, "stream: the audio comes whole")
     outcome = _speak(built, resolved, wait_s=wish.wait_s)
     if isinstance(outcome, Job):
         return job_response.accepted(outcome, warnings)
@@ -77,6 +80,23 @@ def _speak(built: Services, resolved: Resolved, *, wait_s: float | None) -> Spee
     if wait_s is None:
         raise ServiceError(ErrorCode.DEADLINE_EXCEEDED, job_id=job.id)
     return job
+
+
+def _stream(
+    built: Services, resolved: Resolved, stream_format: StreamFormat, warnings: tuple[str, ...]
+) -> flask.Response:
+    """The audio as its segments finish; whole where it is there already."""
+    cached = built.submission.cached(resolved)
+    if cached is not None:
+        speech = speech_response.from_cache(cached)
+    else:
+        heard = built.submission.listen(resolved, caller(), timeout_s=sync_time_left_s())
+        if not isinstance(heard, Job):
+            return streamed_answer.live(heard, stream_format, warnings=warnings)
+        speech = speech_response.from_job(heard, built.submission.audio(heard))
+    if stream_format is StreamFormat.SSE:
+        return streamed_answer.whole(speech, resolved.request, warnings=warnings)
+    return speech_response.render(speech, resolved.request, as_json=False, warnings=warnings)
 
 
 def _accept(built: Services, resolved: Resolved, warnings: tuple[str, ...]) -> flask.Response:

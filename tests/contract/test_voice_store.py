@@ -140,6 +140,26 @@ def test_a_reader_waits_for_the_next_chunk(stores):
     assert [c.data for c in heard] == [b"x"]
 
 
+def test_chunks_are_wanted_once_somebody_says_so(stores):
+    assert not stores.chunks.is_wanted("job_1")
+    stores.chunks.want("job_1")
+    assert stores.chunks.is_wanted("job_1")
+    assert not stores.chunks.is_wanted("job_2")
+
+
+def test_a_new_chunk_is_announced_under_its_job(stores, wait):
+    stop, events = threading.Event(), []
+    thread = threading.Thread(target=lambda: events.extend(heard.id for heard in stores.events.listen(stop)))
+    thread.start()
+    try:
+        wait(lambda: events == [""], "the subscription stands")
+        stores.chunks.append("job_7", 1, Chunk(0, b"x"))
+        wait(lambda: events == ["", "job_7"], "the chunk is heard of")
+    finally:
+        stop.set()
+        thread.join()
+
+
 def test_changes_of_a_voice_are_announced(stores, new_voice, wait):
     stop, events = threading.Event(), []
 
