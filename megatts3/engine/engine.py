@@ -61,12 +61,13 @@ class Engine:
         config: EngineConfig | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
+        timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.config = config or EngineConfig()
-        self.clock = clock
+        self.clock, self._timer = clock, timer
         self._networks = networks
         self._frontend = frontend
-        self._runner = Runner(networks)
+        self._runner = Runner(networks, timer=timer)
         self._scheduler: Scheduler[RowState] = Scheduler(
             max_rows=self.config.max_rows, max_latent_frames=self.config.max_latent_frames
         )
@@ -196,16 +197,21 @@ class Engine:
 
         The loop's; a test may call it instead of `start()`.
         """
+        began, before = self._timer(), self._counters
         self._take_in()
         self._let_go()
         self._prepare_next()
         batch = self._scheduler.next_batch()
-        for row, error in self._runner.denoise(batch).items():
-            self._fail(row.ticket.request_id, error)
-        self._count_step(batch)
+        self._denoise(batch)
         if finished := self._scheduler.advance(batch):
-            for row, found in self._runner.decode(finished).items():
+            decoding = self._timer()
+            decoded = self._runner.decode(finished)
+            self._count(decode_s=self._timer() - decoding)
+            for row, found in decoded.items():
                 self._deliver(row, found)
+        spent = self._counters.minus(before)
+        rest_s = self._timer() - began - spent.step_s - spent.prepare_s - spent.decode_s
+        self._count(turns=1, scheduler_s=max(0.0, rest_s))
 
     # ---- between two steps
 
@@ -222,6 +228,7 @@ class Engine:
         if ticket is None or opened is None:
             return
         request, segments = opened.request, opened.segments
+        began = self._timer()
         try:
             state = self._runner.prepare(
                 segments[ticket.index],
@@ -234,13 +241,27 @@ class Engine:
             self._fail(ticket.request_id, as_row_failure(ticket.request_id, error))
         else:
             self._scheduler.ready(Row(ticket, state.latent_frames, state))
+        self._count(prepared=1, prepare_s=self._timer() - began)
 
-    def _count_step(self, batch: Batch[RowState]) -> None:
+    def _denoise(self, batch: Batch[RowState]) -> None:
+        failures = self._runner.denoise(batch)
         if batch.rows:
-            self._counters = self._counters.with_step([row.latent_frames for row in batch.rows])
+            frames = [row.latent_frames for row in batch.rows]
+            self._count(
+                steps=1,
+                row_steps=len(frames),
+                useful_frames=sum(frames),
+                computed_frames=len(frames) * max(frames),
+                step_s=self._runner.forward_s - self._counters.step_s,
+            )
         for row in batch.rows:
             if (opened := self._open.get(row.ticket.request_id)) is not None:
                 opened.submission.count_step()
+        for row, error in failures.items():
+            self._fail(row.ticket.request_id, error)
+
+    def _count(self, **more: float) -> None:
+        self._counters = self._counters.plus(**more)
 
     def _deliver(self, row: Row[RowState], found: Waveform | MegaTTS3Error) -> None:
         request_id, index = row.ticket.request_id, row.ticket.index
@@ -252,7 +273,7 @@ class Engine:
         segment = opened.segments[index]
         planned = row.payload.segment
         count = len(opened.segments)
-        self._counters = self._counters.with_segment(found.duration_s)
+        self._count(segments=1, audio_s=found.duration_s)
         opened.submission.deliver(SegmentResult(index, count, found, segment.text, planned.duration_s, planned))
         if opened.submission.is_over:
             self._close(request_id)
@@ -260,6 +281,8 @@ class Engine:
     def _fail(self, request_id: str, error: MegaTTS3Error) -> None:
         if (opened := self._close(request_id)) is not None:
             opened.submission.fail(error)
+            if not isinstance(error, Cancelled | EngineStopped):
+                self._count(failed=1)
 
     def _close(self, request_id: str) -> OpenRequest | None:
         self._scheduler.drop(request_id)

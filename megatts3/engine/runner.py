@@ -6,6 +6,7 @@ embedding's vectors) once a grid; the duration LM's state once a voice.
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from itertools import pairwise
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -69,8 +70,11 @@ class _Recent(Generic[V]):
 class Runner:
     """Networks at work.  Used by one thread."""
 
-    def __init__(self, networks: Networks) -> None:
+    def __init__(self, networks: Networks, *, timer: Callable[[], float] = time.perf_counter) -> None:
+        """forward_s: seconds spent inside forwards so far"""
         self.networks = networks
+        self.forward_s = 0.0
+        self._timer = timer
         self._prompts: _Recent[DurationPrompt] = _Recent(_VOICES_KEPT)
         self._modulations: _Recent[Modulations] = _Recent(_GRIDS_KEPT)
         self._padded: PaddedRows | None = None
@@ -168,8 +172,10 @@ class Runner:
             self._padded = pad_rows(states)
         padded = self._padded
         times = self._times(rows).rows(padded.owner)
+        x, began = padded.x(), self._timer()
         with precision(self.networks.dit):
-            found = self.networks.dit.velocity(padded.x(), times, padded.states, padded.prompt_mask, padded.key_mask)
+            found = self.networks.dit.velocity(x, times, padded.states, padded.prompt_mask, padded.key_mask)
+        self.forward_s += self._timer() - began
         return [
             guided(velocities.float(), state.given.branches, state.params)
             for state, velocities in zip(states, padded.split(found), strict=True)

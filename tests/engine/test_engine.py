@@ -112,9 +112,21 @@ def test_counters_tell_rows_steps_and_padding(stepped, voice):
 
     assert (counted.segments, counted.row_steps) == (5, 15)
     assert counted.steps < counted.row_steps
-    assert counted.useful_frames < counted.padded_frames
+    assert counted.useful_frames < counted.computed_frames
     assert counted.audio_s == pytest.approx(sum(r.waveform.duration_s for s in submissions for r in s))
+    assert counted.prepared == 5
+    assert counted.rows_per_step == counted.row_steps / counted.steps
+    assert min(counted.step_s, counted.prepare_s, counted.decode_s, counted.scheduler_s) > 0
+    assert counted.minus(counted).audio_s == 0
     assert (stepped.queued, stepped.active_rows) == (0, 0)
+
+
+def test_a_failure_is_counted_and_a_wish_to_stop_is_not(stepped, voice):
+    late, given_up = stepped.submit(request("late", voice, deadline_s=1.0)), stepped.submit(request("up", voice))
+    given_up.cancel()
+    step_until_over(stepped, late, given_up)
+
+    assert stepped.counters.failed == 1
 
 
 def test_a_request_that_came_later_overtakes_a_book(stepped, voice):
