@@ -1,7 +1,7 @@
 # Everything a developer or CI runs has a name here.  Plain /bin/sh; the one thing needed beforehand is Python 3.11.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check test bench evaluate golden clean
+.PHONY: help setup demo up check test bench bench-short evaluate golden clean
 
 VENV ?= .venv
 TEST_PROCESSES ?= 2
@@ -29,8 +29,11 @@ check: setup  ## format, lint, types, import rules
 test: setup  ## all tests but the slow and the GPU ones; under 5 minutes
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(PY) -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
-bench: setup  ## measure speed on this machine
-	$(PY) scripts/bench.py
+bench: setup  ## measure speed on this machine, fill docs/performance.md; long
+	$(PY) scripts/bench.py full --page docs/performance.md
+
+bench-short: setup  ## two ratios of speed in three minutes; fails under what they must reach
+	$(PY) scripts/bench.py short
 
 evaluate: setup  ## judge mini on held-out speech, fill docs/mini.md; fails under a figure it must reach
 	test -e runs/corpus/utterances.jsonl || $(PY) scripts/make_corpus.py --out runs/corpus

@@ -1,89 +1,102 @@
-"""Measure speed on this machine: `make bench`.  Ratios side by side in one run; absolute figures are this machine's.
+"""Measure speed on this machine: the engine, the reference path, and the way upstream works, side by side.
 
-The engine with 1, 2, 4 … rows a step against the reference pipeline, on the checkpoint in use.  Writes
-build/bench.json and prints a Markdown table with the conditions.
+    python scripts/bench.py short        # two ratios, under three minutes; ends with 1 below what they must reach
+    python scripts/bench.py full         # everything; fills docs/performance.md
+    python scripts/bench.py closed --clients 16 --requests 32 --contenders ours,reference
+    python scripts/bench.py offered --rate 2.5 --requests 32
+    python scripts/bench.py official --contenders ours,baseline
+
+Ratios are of one run; absolute figures are this machine's.  Writes --out, a JSON file.  Ends with 1 when a figure
+misses what it must reach or a sound was not what had been planned, whichever mode it is.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import statistics
-import time
-from collections.abc import Callable, Sequence
-from functools import partial
+import sys
 from pathlib import Path
 
 import torch
 
-from megatts3.api import Engine, EngineConfig, SamplingParams, Synthesizer, VoicePrompt
-from megatts3.api import SynthesisRequest as Request
+from megatts3.benchmark import suites
+from megatts3.benchmark.report import fill_section, to_json, to_markdown
+from megatts3.benchmark.suites import Findings, Setup
+from megatts3.engine.config import EngineConfig
 
-TEXTS = (
-    "The old doctor opened the window, and a cold wind followed the rain.",
-    "今天天气很好，我们一起去公园看看花。",
-    "She remembered every letter that her brother sent from the island.",
-    "请问，去火车站应该坐几路公共汽车？",
-)
-ROWS = (1, 2, 4, 8)
+PAGE = Path("docs/performance.md")
 
 
-def reference_rtf(speaker: Synthesizer, voice: VoicePrompt, params: SamplingParams) -> float:
-    """Seconds of work per second of speech, one text after another, one row."""
-    started = time.perf_counter()
-    spoken_s = sum(speaker.say(text, voice, params).duration_s for text in TEXTS)
-    return (time.perf_counter() - started) / spoken_s
+def main() -> int:
+    chosen = _arguments()
+    if chosen.threads is not None:
+        torch.set_num_threads(chosen.threads)
+    given = {"device": chosen.device, "precision": chosen.precision, "max_rows": chosen.rows, "threads": chosen.threads}
+    setup = Setup(
+        checkpoint=chosen.checkpoint,
+        engine=EngineConfig(**{name: value for name, value in given.items() if value is not None}),
+        steps=chosen.steps,
+        voices=chosen.voices,
+        rounds=chosen.rounds,
+        seed=chosen.seed,
+        contenders=tuple(chosen.contenders.split(",")),
+    )
+    findings = _measure(chosen, setup)
+    chosen.out.parent.mkdir(parents=True, exist_ok=True)
+    chosen.out.write_text(to_json(findings), encoding="utf-8")
+    text = to_markdown(findings)
+    if chosen.page is not None:
+        from megatts3.benchmark.pictures import draw_latency, draw_occupancy  # noqa: PLC0415  needs the extra eval
+
+        pictures = chosen.page.parent / chosen.page.stem
+        draw_latency(pictures / "latency.png", findings.cells["latency against load"])
+        draw_occupancy(pictures / "occupancy.png", findings.cells["latency against load"])
+        fill_section(chosen.page, "speed", text)
+    print(text)
+    for line in findings.failed:
+        print(f"failed: {line}", file=sys.stderr)
+    return 1 if findings.failed else 0
 
 
-def engine_rtf(engine: Engine, voice: VoicePrompt, params: SamplingParams, requests: int) -> float:
-    """The same for `requests` texts submitted at once."""
-    started = time.perf_counter()
-    open_ = [engine.submit(Request(f"bench-{i}", TEXTS[i % len(TEXTS)], voice, params)) for i in range(requests)]
-    spoken_s = sum(segment.waveform.duration_s for submission in open_ for segment in submission)
-    return (time.perf_counter() - started) / spoken_s
+def _measure(chosen: argparse.Namespace, setup: Setup) -> Findings:
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    if chosen.mode == "short":
+        return suites.short(setup, say)
+    if chosen.mode == "full":
+        return suites.full(setup, say, official=not chosen.no_official)
+    if chosen.mode == "official":
+        return suites.official(setup, say)
+    return suites.single(
+        setup,
+        say,
+        clients=chosen.clients,
+        requests_count=chosen.requests,
+        per_second=chosen.rate if chosen.mode == "offered" else None,
+    )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("mode", choices=["short", "full", "closed", "offered", "official"])
     parser.add_argument("--checkpoint", type=Path, default=Path("checkpoints/mini"))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--precision", help="of the engine's DiT; its own choice where not given")
+    parser.add_argument("--rows", type=int, help="rows a step of the engine; its own choice where not given")
+    parser.add_argument("--threads", type=int, help="CPU threads of tensor work, the same for all")
     parser.add_argument("--steps", type=int, default=32)
-    parser.add_argument("--repeat", type=int, default=3, help="rounds; the variants take turns inside each")
+    parser.add_argument("--voices", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=2, help="the contenders take turns inside each")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--contenders", default="ours,reference,baseline")
+    parser.add_argument("--clients", type=int, default=16, help="of mode closed")
+    parser.add_argument("--rate", type=float, default=1.0, help="requests a second, of mode offered")
+    parser.add_argument("--requests", type=int, default=32, help="of modes closed and offered")
+    parser.add_argument("--no-official", action="store_true", help="leave the official size out of mode full")
     parser.add_argument("--out", type=Path, default=Path("build/bench.json"))
-    chosen = parser.parse_args()
-    params = SamplingParams(steps=chosen.steps)
-    speaker = Synthesizer.load(chosen.checkpoint, device=chosen.device)
-    clip = next((chosen.checkpoint / "voices").glob("default.*"))
-    voice = speaker.voice(clip)
-    variants: dict[str, Callable[[], float]] = {"reference": partial(reference_rtf, speaker, voice, params)}
-    engines = []
-    for rows in ROWS:
-        engine = Engine.load(chosen.checkpoint, EngineConfig(device=chosen.device, max_rows=rows))
-        engine.start()
-        engine.warm_up()
-        engines.append(engine)
-        variants[f"engine, {rows} rows"] = partial(engine_rtf, engine, voice, params, max(rows, len(TEXTS)))
-    rounds = [{name: measure() for name, measure in variants.items()} for _ in range(chosen.repeat)]
-    for engine in engines:
-        engine.stop()
-    report(rounds, chosen)
-
-
-def report(rounds: Sequence[dict[str, float]], chosen: argparse.Namespace) -> None:
-    conditions = {
-        "device": chosen.device, "steps": chosen.steps, "checkpoint": str(chosen.checkpoint),
-        "torch": torch.__version__, "threads": torch.get_num_threads(), "machine": platform.machine(),
-    }  # fmt: skip
-    print(", ".join(f"{key} {value}" for key, value in conditions.items()))
-    print("\n| variant | RTF (median) | against reference |\n|---|---|---|")
-    for name in rounds[0]:
-        rtf = statistics.median(r[name] for r in rounds)
-        ratio = statistics.median(r["reference"] / r[name] for r in rounds)
-        print(f"| {name} | {rtf:.3f} | {ratio:.2f}x |")
-    chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    chosen.out.write_text(json.dumps({"conditions": conditions, "rtf": rounds}, indent=2) + "\n")
+    parser.add_argument("--page", type=Path, help="the page whose tables and pictures mode full makes again")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
