@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cli import cache, up
 from cli.exit_codes import ExitCode, LaunchError
+from cli.roles import Role
 from contract.errors import SettingsError
 from contract.settings import load_settings
 
@@ -48,6 +49,14 @@ def add_up(parser: argparse.ArgumentParser) -> None:
         metavar="D,D…",
         help="one worker for each, such as cuda:0,cuda:1 (default: one, on the configured device)",
     )
+    parser.add_argument(
+        "--only",
+        type=Role,
+        default=Role.ALL,
+        choices=tuple(Role),
+        metavar="PART",
+        help="api or worker: that part alone, beside a Redis that REDIS_URL names",
+    )
     parser.add_argument("--ready-file", type=Path, metavar="FILE", help="write facts (JSON) here once ready")
     parser.add_argument("--ready-timeout", type=float, default=900.0, metavar="S", help="give up after S seconds")
 
@@ -61,6 +70,7 @@ def run_up(arguments: argparse.Namespace) -> ExitCode:
         port=arguments.port,
         workers=arguments.workers,
         devices=arguments.devices,
+        role=arguments.only,
         ready_file=arguments.ready_file,
         ready_timeout_s=arguments.ready_timeout,
     )

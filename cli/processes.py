@@ -21,6 +21,7 @@ class ServiceSpec:
     stop_timeout_s: float
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
+    is_vital: bool = True  # False: the service starts and goes on without it
 
 
 class Child:

@@ -10,10 +10,10 @@ from contract.schemas import WorkerState
 HEALTH_TIMEOUT_S = 3.0
 
 
-def is_ready(url: str) -> bool:
-    """Whether GET {url}/health answers 200: weights loaded and a warm-up spoken."""
+def is_ready(url: str, *, path: str = "/health") -> bool:
+    """Whether GET {url}{path} answers 200; `/health`: weights loaded and a warm-up spoken."""
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=HEALTH_TIMEOUT_S) as answer:  # noqa: S310 - our own http URL
+        with urllib.request.urlopen(f"{url}{path}", timeout=HEALTH_TIMEOUT_S) as answer:  # noqa: S310 - our own http URL
             status: int = answer.status
             return status == 200
     except (urllib.error.URLError, OSError, ValueError):  # refused, reset, 503, or half an answer

@@ -108,7 +108,7 @@ class Supervisor:
         watched.child = None
         watched.crashes = 1 if now - watched.started_at > STEADY_AFTER_S else watched.crashes + 1
         how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
-        if not self.was_ready and watched.crashes >= CRASHES_BEFORE_READY:
+        if watched.spec.is_vital and not self.was_ready and watched.crashes >= CRASHES_BEFORE_READY:
             tail = "\n    ".join(last_lines(watched.spec.log_path))
             raise LaunchError(
                 ExitCode.SERVICE_FAILED,

@@ -1,7 +1,10 @@
 """`megatts3 up`: the whole service on one machine, until a signal."""
 
+import contextlib
 import dataclasses
 import signal
+import socket
+import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -13,7 +16,8 @@ from cli.embedded_redis import remember_port
 from cli.exit_codes import ExitCode, LaunchError
 from cli.ports import is_free
 from cli.readiness import describe, is_ready, write_ready_file
-from cli.services import Plan, log_dir, plan_services
+from cli.roles import Role
+from cli.services import Plan, local_host, log_dir, plan_services
 from cli.storage_lock import hold_storage
 from cli.supervisor import POLL_S, Supervisor
 from contract.errors import ServiceError
@@ -34,6 +38,7 @@ class UpOptions:
     port: int | None = None
     workers: int | None = None
     devices: tuple[str, ...] = ()
+    role: Role = Role.ALL
     ready_file: Path | None = None
     ready_timeout_s: float = 900.0
 
@@ -50,14 +55,22 @@ def run(settings: Settings, options: UpOptions) -> ExitCode:
     settings = with_options(settings, options)
     for warning in settings.warnings:
         say(f"warning: {warning.source}: {warning.key}: {warning.message}")
-    require_checkpoint(settings)
-    with hold_storage(settings.storage.dir):
-        require_free_port(settings)
+    role = options.role
+    if role.has_worker:
+        require_checkpoint(settings)
+    with contextlib.ExitStack() as held:
+        if role is Role.ALL:  # parts share their storage, and none of them has files of its own there
+            held.enter_context(hold_storage(settings.storage.dir))
+        if role.has_api:
+            require_free_port(settings)
+        metrics_dir = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="megatts3-metrics-")))
         plan = plan_services(
             settings,
             api_config=options.api_config,
             model_config=options.model_config,
             devices=options.devices,
+            role=role,
+            metrics_dir=metrics_dir,
         )
         announce(plan)
         stop = StopRequest()
@@ -126,9 +139,7 @@ def require_checkpoint(settings: Settings) -> None:
 
 def base_url(settings: Settings) -> str:
     """How this machine reaches the API; a wildcard address is nothing one can connect to."""
-    host = settings.api.host
-    local = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
-    return f"http://{local}:{settings.api.port}"
+    return f"http://{local_host(settings)}:{settings.api.port}"
 
 
 def announce(plan: Plan) -> None:
@@ -137,6 +148,11 @@ def announce(plan: Plan) -> None:
         f"checkpoint {settings.model.locate()}, device {settings.model.device}, "
         f"precision {settings.model.precision}, up to {settings.model.batch_size} rows a batch"
     )
+    monitoring = settings.api.monitoring
+    if plan.metrics_url is not None:
+        say(f"metrics: {plan.metrics_url}")
+    elif monitoring.enabled and monitoring.metrics_port:
+        say(f"warning: port {monitoring.metrics_port} is taken: no metrics (another: MEGATTS3_METRICS_PORT)")
     say(f"storage {settings.storage.dir.resolve()}, logs {log_dir(settings).resolve()}")
     if plan.has_own_redis:
         say(f"redis: built-in, on {settings.redis.url}, data in {settings.storage.dir / 'redis'}")
@@ -146,12 +162,12 @@ def announce(plan: Plan) -> None:
 
 def wait_until_ready(supervisor: Supervisor, plan: Plan, options: UpOptions, stop: threading.Event) -> bool:
     """False: asked to stop first.  Raises LaunchError when a service keeps failing or time is up."""
-    url, began = base_url(plan.settings), time.monotonic()
+    began = time.monotonic()
     say_again_at = began + STILL_WAITING_EVERY_S
     ready_since: float | None = None
     while True:
         supervisor.tick()
-        ready, now = is_ready(url), time.monotonic()
+        ready, now = part_is_ready(plan, options.role), time.monotonic()
         ready_since = (ready_since or now) if ready else None
         if ready_since is not None and now - ready_since >= SETTLED_S:
             return True
@@ -167,6 +183,17 @@ def wait_until_ready(supervisor: Supervisor, plan: Plan, options: UpOptions, sto
             return False
 
 
+def part_is_ready(plan: Plan, role: Role) -> bool:
+    """All of it: speech can be had.  The API alone: it answers.  Workers alone: one of this machine is ready."""
+    if role is Role.WORKER:
+        try:
+            workers = open_stores(plan.settings).workers.list()
+        except ServiceError:
+            return False
+        return any(worker.ready and worker.host == socket.gethostname() for worker in workers)
+    return is_ready(base_url(plan.settings), path="/health" if role is Role.ALL else "/health/live")
+
+
 def report_ready(supervisor: Supervisor, plan: Plan, options: UpOptions) -> None:
     settings, url = plan.settings, base_url(plan.settings)
     try:
@@ -175,10 +202,14 @@ def report_ready(supervisor: Supervisor, plan: Plan, options: UpOptions) -> None
         workers = ()
     for worker in workers:
         say(describe(worker))
-    say(f"ready: {url}  (health {url}/health, synthesis POST {url}/api/v1/tts/synthesize)")
+    if not options.role.has_api:
+        say("ready: takes jobs")
+    else:
+        say(f"ready: {url}  (health {url}/health, synthesis POST {url}/api/v1/tts/synthesize)")
     if options.ready_file is not None:
         facts: dict[str, object] = {
-            "url": url,
+            "url": url if options.role.has_api else None,
+            "metrics_url": plan.metrics_url,
             "pids": supervisor.pids(),
             "redis_url": settings.redis.url if plan.has_own_redis else None,  # another may hold a password
             "logs": str(log_dir(settings).resolve()),

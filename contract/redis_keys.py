@@ -27,6 +27,8 @@
 | `audio:index:sizes` | hash | both (Lua) | both | none; pruned with the entries |
 | `audio:voice:{voice_id}` | set | both (Lua) | both | none; pruned with the entries |
 | `audio:stats` | hash | both (Lua) | API, you | none |
+| `canary` | hash | monitor | API, you | three canary intervals |
+| `canary:turn` | string | monitor | monitor | one canary interval |
 | `rate:{key or address}` | hash | API (Lua) | API | until the bucket is full again |
 | `worker:{name}` | hash | worker | API | `jobs.worker_ttl_s`, heartbeat |
 | `workers` | zset | worker | API | none; pruned when read |
@@ -157,6 +159,14 @@ class RedisKeys:
     def audio_stats(self) -> str:
         """Hash: hits, misses, evictions, expired, bytes, uses."""
         return f"{self.root}audio:stats"
+
+    def canary(self) -> str:
+        """Hash: what the last canary sentence sounded like; gone when nobody speaks one any more."""
+        return f"{self.root}canary"
+
+    def canary_turn(self) -> str:
+        """String: set while the present interval's sentence was taken by somebody."""
+        return f"{self.root}canary:turn"
 
     def rate(self) -> str:
         """Prefix of the rate limiter's buckets: hashes `tokens`, `at`."""

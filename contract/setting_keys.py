@@ -80,6 +80,8 @@ KEYS: tuple[Key, ...] = (
         short=("MEGATTS3_METRICS_PORT",),
     ),
     Key("api.monitoring.health_check_interval", "api.monitoring.health_check_interval_s", number(1, 86_400)),
+    Key("api.monitoring.canary_interval", "api.monitoring.canary_interval_s", number(0, 86_400)),
+    Key("api.monitoring.canary_voice", "api.monitoring.canary_voice", text()),
     # --- logging
     Key(
         "logging.level",

@@ -38,7 +38,9 @@ class RateLimitSettings:
 class MonitoringSettings:
     enabled: bool = True
     metrics_port: int = 9090  # 0: off
-    health_check_interval_s: float = 30.0
+    health_check_interval_s: float = 30.0  # between two canary sentences while speech is bad
+    canary_interval_s: float = 300.0  # a sentence through the whole path so often; 0: none
+    canary_voice: str = "default"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import flask
 from flask.json.provider import DefaultJSONProvider
 from flask_cors import CORS
 
+from contract.metrics import Metrics
 from contract.redis_keys import RedisKeys
 from contract.settings import Settings
 from contract.stores.connection import connect
@@ -19,6 +20,7 @@ from megatts3_server import (
     rate_limit,
     request_id,
     request_log,
+    request_metrics,
     routes,
     services,
     wsgi_layers,
@@ -75,11 +77,13 @@ class ReadableJson(DefaultJSONProvider):
         return super().dumps(obj, **how).encode("utf-8", "replace").decode()
 
 
-def create_app(settings: Settings, stores: Stores | None = None, links: Links | None = None) -> flask.Flask:
+def create_app(
+    settings: Settings, stores: Stores | None = None, links: Links | None = None, metrics: Metrics | None = None
+) -> flask.Flask:
     """The app.  `stores` and `links` None: those of the settings; tests hand in the in-memory twins."""
     stores = stores or open_stores(settings)
     links = links or open_links(settings)
-    workers = WorkersView(stores.workers, stores.jobs)
+    workers = WorkersView(stores.workers, stores.jobs, stores.canary)
     wait_room = WaitRoom(stores.events)
     submission = Submission(
         settings,
@@ -95,6 +99,7 @@ def create_app(settings: Settings, stores: Stores | None = None, links: Links | 
     _configure(app, settings)
     request_id.register(app)
     request_log.register(app)
+    request_metrics.register(app, metrics or Metrics())
     services.install(app, Services(settings, stores, submission, voices, workers, wait_room))
     auth.register(app, settings.api.keys)
     rate_limit.register(app, settings.api.rate_limit, links.buckets, key_prefix=RedisKeys(settings.redis.prefix).rate())

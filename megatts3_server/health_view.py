@@ -16,7 +16,7 @@ def view(snapshot: Snapshot, *, language: Language) -> dict[str, Any]:  # Any: w
     """`status` healthy or unhealthy; `reason` says why not."""
     ready = snapshot.ready
     seen: dict[str, Any] = {
-        "status": "healthy" if ready else "unhealthy",
+        "status": "healthy" if snapshot.is_healthy else "unhealthy",
         "version": VERSION,
         "model_loaded": bool(ready),
         "gpu_available": any(worker.gpu_available for worker in snapshot.workers),
@@ -28,7 +28,7 @@ def view(snapshot: Snapshot, *, language: Language) -> dict[str, Any]:  # Any: w
         "queued_audio_s": round(snapshot.depth.queued_audio_s, 3),
         "devices": sorted({worker.device for worker in ready}),
     }
-    if not ready:
+    if not snapshot.is_healthy:
         seen["reason"] = _reason(snapshot, language)
     return seen
 
@@ -54,5 +54,7 @@ def gigabytes(size_bytes: int) -> str:
 def _reason(snapshot: Snapshot, language: Language) -> str:
     if snapshot.problem is not None:
         return describe_code(snapshot.problem, language)
+    if snapshot.ready and snapshot.canary is not None:
+        return f"canary: {snapshot.canary.reason}"
     problems = [worker.problem for worker in snapshot.workers if worker.problem]
     return problems[0] if problems else describe_code(ErrorCode.NOT_READY, language)

@@ -156,6 +156,7 @@ def language() -> Language:
 
 
 def _response(error: ServiceError, status: int, title: str) -> flask.Response:
+    flask.g.error_code = error.code.value  # for request_metrics.py
     spoken = language()
     detail = describe(error, spoken)
     members: dict[str, Any] = {  # Any: JSON

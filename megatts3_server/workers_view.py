@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from contract.canary import CanaryVerdict
 from contract.errors import ErrorCode, ServiceError
 from contract.schemas import WorkerState
-from contract.stores.interfaces import JobStore, QueueDepth, WorkerRegistry
+from contract.stores.interfaces import CanaryBoard, JobStore, QueueDepth, WorkerRegistry
 
 _FRESH_S = 1.0
 _PATIENCE_S = 0.3  # what a caller waits for a look in progress before taking the last one
@@ -26,6 +27,12 @@ class Snapshot:
     depth: QueueDepth = field(default_factory=QueueDepth)
     taken_at: float = 0.0  # monotonic
     problem: ErrorCode | None = None
+    canary: CanaryVerdict | None = None
+
+    @property
+    def is_healthy(self) -> bool:
+        """Somebody could do work, and what was heard last was speech.  Admission asks for the first alone."""
+        return bool(self.ready) and not (self.canary is not None and self.canary.speech_is_bad)
 
     @property
     def ready(self) -> tuple[WorkerState, ...]:
@@ -49,11 +56,12 @@ class WorkersView:
         self,
         workers: WorkerRegistry,
         jobs: JobStore,
+        canary: CanaryBoard,
         *,
         fresh_s: float = _FRESH_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._workers, self._jobs = workers, jobs
+        self._workers, self._jobs, self._canary = workers, jobs, canary
         self._fresh_s, self._clock = fresh_s, clock
         self._lock = threading.Lock()
         self._looking: threading.Event | None = None
@@ -78,8 +86,8 @@ class WorkersView:
 
     def _look(self, done: threading.Event) -> None:
         try:
-            workers, depth = self._workers.list(), self._jobs.depth()
-            self._last = Snapshot(workers=workers, depth=depth, taken_at=self._clock())
+            workers, depth, canary = self._workers.list(), self._jobs.depth(), self._canary.read()
+            self._last = Snapshot(workers=workers, depth=depth, canary=canary, taken_at=self._clock())
         except ServiceError as error:
             self._last = Snapshot(taken_at=self._clock(), problem=error.code)
         finally:

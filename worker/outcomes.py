@@ -11,6 +11,7 @@ from contract.schemas import Job, JobResult
 from contract.stores.interfaces import JobStore
 from contract.telemetry import event_log
 from megatts3.errors import Cancelled, EngineStopped
+from worker.figures import Figures
 from worker.leases import Lease
 from worker.translate import to_error_info
 
@@ -24,11 +25,12 @@ OURS = frozenset({ErrorCode.INTERNAL, ErrorCode.SYNTHESIS_FAILED})  # told with 
 class Outcomes:
     """Writes the end of a job into its record."""
 
-    def __init__(self, jobs: JobStore, *, send_again: Callable[[Job], None]) -> None:
-        self._jobs, self._send_again = jobs, send_again
+    def __init__(self, jobs: JobStore, figures: Figures, *, send_again: Callable[[Job], None]) -> None:
+        self._jobs, self._figures, self._send_again = jobs, figures, send_again
 
     def done(self, lease: Lease, result: JobResult) -> None:
-        _write(lease, lambda: self._jobs.finish(lease.job.id, lease.token, result))
+        if _write(lease, lambda: self._jobs.finish(lease.job.id, lease.token, result)):
+            self._figures.ended("done")
 
     def ended_by(self, lease: Lease, error: Exception) -> None:
         """Called while `error` is handled: decide what it means for the job."""
@@ -38,7 +40,8 @@ class Outcomes:
         elif isinstance(error, Cancelled | EngineStopped) and lease.to_release:
             self._hand_back(lease)
         elif isinstance(error, Cancelled) and lease.cancel_requested:
-            _write(lease, lambda: self._jobs.cancelled(job.id, lease.token))
+            if _write(lease, lambda: self._jobs.cancelled(job.id, lease.token)):
+                self._figures.ended("cancelled")
             log.info("job_cancelled", job=job.id)
         elif isinstance(error, EngineStopped):  # a crash of ours: the lease runs out and counts it
             log.error("engine_stopped", job=job.id)
@@ -49,7 +52,8 @@ class Outcomes:
                 log.exception("job_failed", job=job.id, code=info.code)  # noqa: LOG004 - see the docstring
             else:
                 log.info("job_failed", job=job.id, code=info.code)
-            _write(lease, lambda: self._jobs.fail(job.id, lease.token, info))
+            if _write(lease, lambda: self._jobs.fail(job.id, lease.token, info)):
+                self._figures.ended("failed")
 
     def _hand_back(self, lease: Lease) -> None:
         job = lease.job

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contract.schemas import WorkerState
 from megatts3.api import Capabilities
 from worker.devices import Compute, measure_memory
+from worker.gpu_load import gpu_utilization
 from worker.leases import LeaseKeeper
 from worker.throughput import Throughput
 
@@ -65,6 +66,7 @@ class Presence:
             audio_s_per_s=self._throughput.audio_s_per_s,
             memory_used_bytes=None if memory is None else memory.used_bytes,
             memory_total_bytes=None if memory is None else memory.total_bytes,
+            gpu_utilization=gpu_utilization(self._compute.device),
             started_at=self._started_at,
             seen_at=self._clock(),
             problem=self._problem,

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from contract.metrics import Metrics
 from contract.queues import QUEUE_OF_PRIORITY, QueueName, TaskName
 from contract.schemas import Job
 from contract.settings import Settings
@@ -18,6 +19,7 @@ from megatts3.api import Engine, EngineConfig
 from worker import shipped_voices
 from worker.cancel_watch import CancelWatch
 from worker.devices import Compute, choose_compute, limit_gpu_memory
+from worker.figures import Figures
 from worker.housekeeping import Housekeeping
 from worker.leases import LeaseKeeper
 from worker.outcomes import Outcomes
@@ -51,6 +53,7 @@ class Runtime:
         compute: Compute,
         send: Send,
         clocks: Clocks | None = None,
+        metrics: Metrics | None = None,
         drain_s: float = DRAIN_S,
         leave: Callable[[int], object] = os._exit,
     ) -> None:
@@ -61,8 +64,11 @@ class Runtime:
         self.leases = LeaseKeeper(stores.jobs, lease_s=jobs.lease_s, heartbeat_s=jobs.heartbeat_s)
         self._cancels = CancelWatch(stores.events, self.leases)
         self.prompts = VoicePrompts(stores, engine, PromptCache(max_bytes=PROMPT_CACHE_BYTES))
-        outcomes = Outcomes(stores.jobs, send_again=self.send_job)
-        self.speaker = Speaker(stores, engine, self.prompts, self.leases, outcomes=outcomes, clocks=clocks)
+        self.figures = Figures(metrics or Metrics(), worker=name)
+        outcomes = Outcomes(stores.jobs, self.figures, send_again=self.send_job)
+        self.speaker = Speaker(
+            stores, engine, self.prompts, self.leases, figures=self.figures, outcomes=outcomes, clocks=clocks
+        )
         self.presence = Presence(
             name,
             compute,
@@ -153,6 +159,7 @@ class Runtime:
 
     def _watch_engine(self) -> None:
         """An engine that died cannot speak again: leave, so that leases run out and a new process starts."""
+        self.figures.engine(self.engine.counters)
         if self.presence.ready and not self.engine.is_alive:
             log.error("engine_died", worker=self.name)
             self._leave(EX_ENGINE_DIED)

@@ -14,6 +14,7 @@ from megatts3.api import SegmentResult, VoicePrompt
 from megatts3.audio.join import OVERLAP_S
 from megatts3.errors import Cancelled
 from worker.encoding import EncodedAudio, encode_segments
+from worker.figures import Figures
 from worker.leases import Lease, LeaseKeeper
 from worker.outcomes import Outcomes
 from worker.speech_engine import RunningRequest, SpeechEngine
@@ -60,12 +61,13 @@ class Speaker:
         prompts: VoicePrompts,
         leases: LeaseKeeper,
         *,
+        figures: Figures,
         outcomes: Outcomes,
         clocks: Clocks,
     ) -> None:
         self.throughput = Throughput()
         self._stores, self._engine, self._prompts, self._leases = stores, engine, prompts, leases
-        self._outcomes, self._clocks = outcomes, clocks
+        self._figures, self._outcomes, self._clocks = figures, outcomes, clocks
 
     def speak(self, job_id: str, *, worker: str, lease_s: float) -> None:
         """Claim, synthesize, store, record.  A job not to be had (a second delivery) is left alone."""
@@ -73,6 +75,7 @@ class Speaker:
         if claim is None:
             log.info("job_not_to_be_had", job=job_id)
             return
+        self._figures.claimed(claim.job)
         with self._leases.hold(claim) as lease:
             try:
                 result = self._result(lease)
@@ -104,6 +107,7 @@ class Speaker:
         )
         self._remember(job, encoded, seed=params.seed)
         self.throughput.note(audio_s=encoded.duration_s, synthesis_s=synthesis_s, jobs_at_once=self._leases.held)
+        self._figures.spoken(audio_s=encoded.duration_s, synthesis_s=synthesis_s)
         log.synthesis_time(
             synthesis_s,
             job=job.id,

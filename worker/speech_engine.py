@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from megatts3.api import (
     Capabilities,
+    Counters,
     Plan,
     Progress,
     SamplingParams,
@@ -40,6 +41,9 @@ class SpeechEngine(Protocol):
 
     @property
     def capabilities(self) -> Capabilities: ...
+
+    @property
+    def counters(self) -> Counters: ...
 
     @property
     def revision(self) -> str: ...

@@ -13,6 +13,7 @@ from enum import StrEnum, unique
 from pathlib import Path
 from typing import Protocol
 
+from contract.canary import CanaryVerdict
 from contract.errors import ErrorInfo
 from contract.schemas import (
     AudioFormat,
@@ -381,6 +382,20 @@ class ChunkStream(Protocol):
         ...
 
 
+class CanaryBoard(Protocol):
+    """Where the canary's verdict hangs, for health to see."""
+
+    def take_turn(self, *, for_s: float) -> bool:
+        """Whether the caller may speak this interval's sentence; the others get False."""
+        ...
+
+    def post(self, verdict: CanaryVerdict, *, ttl_s: float) -> None: ...
+
+    def read(self) -> CanaryVerdict | None:
+        """The last verdict; None when there is none, or it is too old to mean anything."""
+        ...
+
+
 @dataclass(frozen=True)
 class Stores:
     """All stores of a process, opened together; see stores/opening.py."""
@@ -392,3 +407,4 @@ class Stores:
     events: Events
     workers: WorkerRegistry
     chunks: ChunkStream
+    canary: CanaryBoard

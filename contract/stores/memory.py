@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contract.blob_keys import checked
+from contract.canary import CanaryVerdict
 from contract.schemas import JobStatus, WorkerState
 from contract.settings import Settings
 from contract.stores.interfaces import (
@@ -242,6 +243,30 @@ class MemoryChunkStream:
             return found()
 
 
+class MemoryCanaryBoard:
+    """See interfaces.CanaryBoard."""
+
+    def __init__(self, *, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._turn_until = 0.0
+        self._posted: tuple[CanaryVerdict, float] | None = None  # and until when it counts
+
+    def take_turn(self, *, for_s: float) -> bool:
+        with self._lock:
+            if self._clock() < self._turn_until:
+                return False
+            self._turn_until = self._clock() + for_s
+            return True
+
+    def post(self, verdict: CanaryVerdict, *, ttl_s: float) -> None:
+        self._posted = (verdict, self._clock() + ttl_s)
+
+    def read(self) -> CanaryVerdict | None:
+        posted = self._posted
+        return posted[0] if posted is not None and self._clock() < posted[1] else None
+
+
 def memory_stores(settings: Settings, *, clock: Callable[[], float] = time.time) -> Stores:
     """All twins, sharing one clock and one channel of events."""
     events = MemoryEvents()
@@ -260,4 +285,5 @@ def memory_stores(settings: Settings, *, clock: Callable[[], float] = time.time)
         events=events,
         workers=MemoryWorkerRegistry(clock=clock),
         chunks=MemoryChunkStream(events),
+        canary=MemoryCanaryBoard(clock=clock),
     )

@@ -10,6 +10,7 @@ from contract.stores.connection import Clock, connect, connect_briefly
 from contract.stores.filesystem import open_blobs
 from contract.stores.interfaces import Stores
 from contract.stores.redis_audio import RedisAudioCache
+from contract.stores.redis_canary import RedisCanaryBoard
 from contract.stores.redis_chunks import RedisChunkStream
 from contract.stores.redis_events import RedisEvents
 from contract.stores.redis_jobs import RedisJobStore
@@ -40,6 +41,7 @@ def open_stores(settings: Settings, *, clock: Clock | None = None) -> Stores:
         audio_cache=RedisAudioCache(cache, keys, settings.cache, clock=clock),
         events=RedisEvents(redis, keys),
         workers=RedisWorkerRegistry(redis, keys, clock=host_clock),
+        canary=RedisCanaryBoard(redis, keys),
         chunks=RedisChunkStream(
             redis, connect(settings.redis, blocking=True), keys, keep_s=settings.jobs.chunks_keep_s
         ),

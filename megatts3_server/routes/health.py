@@ -12,7 +12,7 @@ def health() -> flask.Response:
     """200 while at least one worker is ready, else 503 with the reason."""
     snapshot = services().workers.snapshot()
     response = flask.jsonify(health_view.view(snapshot, language=problems.language()))
-    if not snapshot.ready:
+    if not snapshot.is_healthy:
         response.status_code = HTTPStatus.SERVICE_UNAVAILABLE
         response.headers["Retry-After"] = "5"
     response.headers["Cache-Control"] = "no-store"

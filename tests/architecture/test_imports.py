@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("megatts3", "contract", "megatts3_server", "worker", "cli")
+PACKAGES = ("megatts3", "contract", "megatts3_server", "worker", "monitor", "cli")
 ENVIRONMENT_READER = ROOT / "contract" / "settings.py"
 API_START_S = 1.5
 

@@ -1,15 +1,22 @@
 """The running service as a client and an operator see it, and what the tests here share."""
 
+import contextlib
 import io
+import json
+import os
+import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import requests
 import soundfile
+
+from cli.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_WITHIN_S = 120.0
@@ -87,3 +94,48 @@ def parents_of_all() -> dict[int, int]:
         if state != "Z":
             found[int(stat.parent.name)] = int(parent)
     return found
+
+
+@contextlib.contextmanager
+def running(folder: Path, checkpoint: Path, options: Sequence[str], variables: Mapping[str, str]) -> Iterator[Service]:
+    """The launcher with these options and variables, until the block ends.
+
+    Leases are short, so that a killed worker is missed soon.
+    """
+    port, ready_file = free_port(), folder / "ready.json"
+    (folder / "api_config.yaml").write_text("api: {rate_limit: {enabled: false}}\n")
+    (folder / "model_config.yaml").write_text("{}\n")
+    environment = {k: v for k, v in os.environ.items() if "REDIS_URL" not in k and "MEGATTS3" not in k}
+    environment |= {
+        "MEGATTS3_STORAGE_DIR": str(folder / "storage"),
+        "MEGATTS3_LOG_DIR": str(folder / "logs"),
+        "MEGATTS3_CHECKPOINT_PATH": str(checkpoint),
+        "MEGATTS3_HOST": "127.0.0.1",
+        "MEGATTS3_TORCH_THREADS": "1",
+        "MEGATTS3_JOBS_LEASE_S": "3",
+        "MEGATTS3_JOBS_HEARTBEAT_S": "0.3",
+        "MEGATTS3_JOBS_SWEEP_S": "0.5",
+        "MEGATTS3_JOBS_WORKER_TTL_S": "3",
+        "OMP_NUM_THREADS": "1",
+    } | dict(variables)
+    options = ["--model-config", str(folder / "model_config.yaml"), *options]
+    options += ["--config", str(folder / "api_config.yaml"), "--port", str(port), "--ready-file", str(ready_file)]
+    log = folder / "launcher.log"
+    with log.open("wb") as output:
+        launcher = subprocess.Popen(
+            [sys.executable, str(ROOT / "api_server.py"), *options],
+            env=environment,
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    started = Service(f"http://127.0.0.1:{port}", launcher, log, folder / "storage", environment)
+    try:
+        eventually(lambda: ready_file.exists() or launcher.poll() is not None, READY_WITHIN_S)
+        assert launcher.poll() is None, log.read_text()
+        started.facts = json.loads(ready_file.read_text())
+        yield started
+    finally:
+        if launcher.poll() is None:
+            launcher.send_signal(signal.SIGTERM)
+            launcher.wait(90)

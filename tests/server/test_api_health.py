@@ -8,6 +8,7 @@ import pytest
 from api_service import WORKER, Build, Service
 from flask.testing import FlaskClient
 
+from contract.canary import CanaryVerdict
 from contract.errors import ErrorCode, ServiceError
 from contract.schemas import WorkerState
 from contract.settings import RateLimitSettings, Settings
@@ -74,7 +75,7 @@ class AwayRegistry:
 def test_health_says_that_the_store_is_away(settings: Settings, build: Build):
     service = build(settings)
     away = dataclasses.replace(service.stores, workers=AwayRegistry())
-    view = WorkersView(away.workers, away.jobs)
+    view = WorkersView(away.workers, away.jobs, away.canary)
 
     assert view.snapshot().problem is ErrorCode.STORE_UNAVAILABLE
     assert view.snapshot().ready == ()
@@ -83,7 +84,7 @@ def test_health_says_that_the_store_is_away(settings: Settings, build: Build):
 def test_the_registry_is_asked_once_a_second_however_often_health_is(settings: Settings, build: Build):
     service = build(settings)
     registry = AwayRegistry()
-    view = WorkersView(registry, service.stores.jobs, fresh_s=1000)
+    view = WorkersView(registry, service.stores.jobs, service.stores.canary, fresh_s=1000)
     for _ in range(50):
         view.snapshot()
 
@@ -210,3 +211,28 @@ def test_a_job_is_seen_by_its_own_key_only(settings: Settings, build: Build):
     assert service.client.get(job["url"], headers={"X-API-Key": "secret-1"}).status_code == 200
     assert service.client.get(job["url"], headers={"X-API-Key": "secret-2"}).status_code == 404
     assert service.client.get("/api/v1/jobs", headers={"X-API-Key": "secret-2"}).json["jobs"] == []
+
+
+def heard(*, failures: int) -> CanaryVerdict:
+    return CanaryVerdict(ok=not failures, at=1.0, latency_s=1.0, failures=failures, reason="noise" if failures else "")
+
+
+@pytest.mark.parametrize("path", ["/health", "/health/ready"])
+@pytest.mark.parametrize(("failures", "status"), [(0, 200), (1, 200), (2, 503)])
+def test_readiness_goes_off_when_speech_goes_bad(
+    settings: Settings, build: Build, path: str, failures: int, status: int
+):
+    service = build(settings)
+    service.stores.canary.post(heard(failures=failures), ttl_s=60)
+
+    answer = service.client.get(path)
+
+    assert answer.status_code == status
+    assert answer.get_json().get("reason") == ("canary: noise" if status == 503 else None)
+
+
+def test_work_is_taken_while_speech_is_bad_for_the_canary_must_be_able_to_recover(settings: Settings, build: Build):
+    service = build(settings)
+    service.stores.canary.post(heard(failures=5), ttl_s=60)
+
+    assert service.client.post("/api/v1/tts/synthesize", json={"text": "hello"}).status_code == 200

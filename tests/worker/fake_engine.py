@@ -13,6 +13,7 @@ import numpy as np
 
 from megatts3.api import (
     Capabilities,
+    Counters,
     Plan,
     Progress,
     SamplingParams,
@@ -113,6 +114,7 @@ class FakeEngine:
         self.failures: dict[str, Exception] = {}
         self.submitted: list[str] = []
         self.prepared: list[bytes] = []
+        self.counters = Counters()
         self.is_alive = False
 
     def start(self) -> None:
