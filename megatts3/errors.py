@@ -29,6 +29,7 @@
         ├── UnusableSound           fault, measured
         ├── EngineFull              waiting, limit
         └── EngineStopped
+            └── DeviceLost          reason
 """
 
 from collections.abc import Sequence
@@ -273,3 +274,14 @@ class EngineStopped(RunError):
 
     def __str__(self) -> str:
         return "the engine is stopped"
+
+
+class DeviceLost(EngineStopped):
+    """The device can do nothing more for this process; a new process may find it well."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        return f"the device is lost to this process: {self.reason}"

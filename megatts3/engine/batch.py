@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class RowState:
     """A segment on its way from noise to latent.  The runner moves `x`; nothing else changes.
 
-    x: (T, C) on the engine's device
+    x: (T - P, C) state over the target, on the engine's device; nobody reads one of the prompt span
     """
 
     segment: PlannedSegment
@@ -43,13 +43,18 @@ class RowState:
     x: Tensor
 
     @property
+    def prompt_frames(self) -> int:
+        return len(self.given.prompt)
+
+    @property
     def latent_frames(self) -> int:
-        return self.x.shape[0]
+        """T: prompt span and target."""
+        return self.given.latent_frames
 
 
 @dataclass(frozen=True, eq=False)
 class PaddedRows:
-    """B rows with N branches in all.
+    """B rows with N branches in all, padded to T latent frames.
 
     states:      (N, T, D) conditioning
     prompt_mask: (N, T, 1)
@@ -69,24 +74,23 @@ class PaddedRows:
     def latent_frames(self) -> int:
         return self.states.shape[1]
 
-    def holds(self, rows: Sequence[RowState]) -> bool:
-        """Whether these are the rows, in this order."""
-        return len(rows) == len(self.rows) and all(a is b for a, b in zip(rows, self.rows, strict=True))
-
     def x(self) -> Tensor:
-        """The rows' states, padded, once a branch. (N, T, C)"""
-        padded = torch.stack([_pad(row.x, self.latent_frames) for row in self.rows])
-        return padded[self.owner]
+        """The rows' states, zeros around them, once a branch. (N, T, C)"""
+        placed = [
+            functional.pad(row.x, (0, 0, row.prompt_frames, self.latent_frames - row.latent_frames))
+            for row in self.rows
+        ]
+        return torch.stack(placed)[self.owner]
 
     def split(self, velocities: Tensor) -> list[Tensor]:
-        """(N, T, C) → for each row its branches' velocities at its own length, (K, T_row, C)."""
+        """(N, T, C) → for each row its branches' velocities over its own target, (K, T_row - P_row, C)."""
         parts = torch.split(velocities, list(self.branches))
-        return [part[:, : row.latent_frames] for part, row in zip(parts, self.rows, strict=True)]
+        return [part[:, row.prompt_frames : row.latent_frames] for part, row in zip(parts, self.rows, strict=True)]
 
 
-def pad_rows(rows: Sequence[RowState]) -> PaddedRows:
-    """Stack rows, padding the shorter ones on the right with zeros."""
-    longest = max(row.latent_frames for row in rows)
+def pad_rows(rows: Sequence[RowState], latent_frames: int | None = None) -> PaddedRows:
+    """Stack rows, padding the shorter ones on the right with zeros, to `latent_frames` if given."""
+    longest = latent_frames or max(row.latent_frames for row in rows)
     device = rows[0].x.device
     branches = tuple(len(row.given.branches) for row in rows)
     owner = torch.repeat_interleave(torch.arange(len(rows)), torch.tensor(branches)).to(device)

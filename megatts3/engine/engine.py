@@ -18,16 +18,20 @@ import torch
 
 from megatts3.audio.formats import decode
 from megatts3.checkpoint import Capabilities, Networks, load_networks
+from megatts3.engine.calibration import calibrate
 from megatts3.engine.config import EngineConfig
 from megatts3.engine.counters import Counters
+from megatts3.engine.forward_choice import choose_forward
+from megatts3.engine.loop import Loop
 from megatts3.engine.mailbox import Mailbox
 from megatts3.engine.open_requests import OpenRequest, OpenRequests
-from megatts3.engine.request import SegmentResult, SynthesisRequest
-from megatts3.engine.runner import Runner, as_row_failure
-from megatts3.engine.scheduler import Batch, Row, Scheduler, Ticket
+from megatts3.engine.request import SynthesisRequest
+from megatts3.engine.runner import Runner
+from megatts3.engine.scheduler import Scheduler
 from megatts3.engine.submission import Submission
-from megatts3.errors import Cancelled, DeadlineExceeded, EngineStopped, MegaTTS3Error, RowFailed, TextEmpty
-from megatts3.pipeline.plan import Plan
+from megatts3.engine.voice_states import VoiceStates
+from megatts3.errors import DeviceLost, EngineStopped, RowFailed, TextEmpty
+from megatts3.pipeline.plan import Plan, plan_segment, segment_generator
 from megatts3.pipeline.voice import VoicePrompt, prepare_voice
 from megatts3.rates import FRAMES_PER_LATENT, LATENT_CHANNELS
 from megatts3.sampling.params import SamplingParams
@@ -40,13 +44,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from megatts3.audio.waveform import Waveform
-    from megatts3.engine.batch import RowState
-    from megatts3.pipeline.plan import Frontend, Phonemized
+    from megatts3.pipeline.plan import Frontend, Phonemized, PlannedSegment
 
 log = logging.getLogger(__name__)
 
-_PHONE_S = 0.09  # of speech per phone, roughly: when a request's later segments will be wanted
+PREPARE_TOGETHER = 8  # segments whose durations are found in one batch: small products cost hardly more for eight
+CONDITION_TOGETHER_ON_GPU = 8
 _WARM_UP_TEXT = "你好。Hello."
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -64,18 +67,40 @@ class Engine:
         timer: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.config = config or EngineConfig()
-        self.clock, self._timer = clock, timer
-        self._networks = networks
-        self._frontend = frontend
-        self._runner = Runner(networks, timer=timer)
-        self._scheduler: Scheduler[RowState] = Scheduler(
-            max_rows=self.config.max_rows, max_latent_frames=self.config.max_latent_frames
-        )
+        self.clock = clock
+        self._networks, self._frontend = networks, frontend
+        self._timer = timer
         self._mailbox: Mailbox[OpenRequest] = Mailbox()
         self._open = OpenRequests(self.config.max_segments)
-        self._counters = Counters()
+        self._voices = VoiceStates(networks, max_bytes=self.config.cache_bytes)
         self._draining = False
+        self._death: str | None = None
         self._thread: threading.Thread | None = None
+        self._loop: Loop | None = None
+
+    def _build(self) -> Loop:
+        """On the thread that runs it: choosing and measuring a forward is tensor work."""
+        config = self.config
+        if config.threads is not None:
+            torch.set_num_threads(config.threads)
+        forward = choose_forward(self._networks, config, timer=self._timer)
+        calibrated = calibrate(self._networks, forward, config, timer=self._timer)
+        is_cuda = self._networks.device.type == "cuda"
+        return Loop(
+            Runner(self._networks, forward, timer=self._timer),
+            self._voices,
+            Scheduler(
+                max_rows=calibrated.rows,
+                max_active=config.max_active,
+                max_latent_frames=calibrated.latent_frames,
+                cost=calibrated.cost,
+            ),
+            self._open,
+            prepare_together=max(PREPARE_TOGETHER, calibrated.rows),
+            condition_together=CONDITION_TOGETHER_ON_GPU if is_cuda else 1,
+            clock=self.clock,
+            timer=self._timer,
+        )
 
     @classmethod
     def load(cls, checkpoint_dir: Path | str, config: EngineConfig | None = None) -> Self:
@@ -104,17 +129,27 @@ class Engine:
         return self._thread is not None and self._thread.is_alive() and not self._mailbox.is_closed
 
     @property
+    def death(self) -> str | None:
+        """Why the loop ended though nobody stopped it; None while it runs, or was stopped."""
+        return self._death
+
+    @property
+    def rows_per_step(self) -> int:
+        """Most rows that share a step on this machine."""
+        return self._loop.scheduler.max_rows if self._loop else self.config.max_rows
+
+    @property
     def counters(self) -> Counters:
-        return self._counters
+        return self._loop.counters if self._loop else Counters()
 
     @property
     def queued(self) -> int:
         """Segments that the loop has taken in and that do not run yet."""
-        return self._scheduler.queued
+        return self._loop.scheduler.queued if self._loop else 0
 
     @property
     def active_rows(self) -> int:
-        return self._scheduler.active
+        return self._loop.scheduler.active if self._loop else 0
 
     # ---- its life
 
@@ -122,7 +157,7 @@ class Engine:
         """Start the loop's thread; once."""
         if self._thread is not None:
             raise RuntimeError("the engine was started before")
-        self._thread = threading.Thread(target=self._loop, name="engine-loop", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="engine-loop", daemon=True)
         self._thread.start()
 
     def stop(self, *, drain: bool = False, timeout_s: float | None = 60.0) -> None:
@@ -162,10 +197,17 @@ class Engine:
         self._require_alive()
         segments = self.read(text)
         works = [
-            partial(self._runner.plan, segment, index, len(segments), voice=voice, params=params)
+            partial(self._plan_one, segment, index, len(segments), voice, params)
             for index, segment in enumerate(segments)
         ]
         return Plan(tuple(self._mailbox.call(work) for work in works))
+
+    def _plan_one(
+        self, segment: Phonemized, index: int, count: int, voice: VoicePrompt, params: SamplingParams
+    ) -> PlannedSegment:
+        draws = segment_generator(params.seed, index)
+        prompt = self._voices.get(voice).durations
+        return plan_segment(self._networks, prompt, segment, index, count, params, draws)
 
     def read(self, text: str) -> Sequence[Phonemized]:
         """The segments of a text, as a request or its passages are made of them.  Raises TextError's kinds."""
@@ -193,143 +235,57 @@ class Engine:
         return submission
 
     def step(self) -> None:
-        """Take in what arrived, prepare one segment, move every row by one step, hand out what is finished.
+        """Take in what arrived and do one turn of the loop.
 
-        The loop's; a test may call it instead of `start()`.
+        The thread's own; a test may call it instead of `start()`.
         """
-        began, before = self._timer(), self._counters
-        self._take_in()
-        self._let_go()
-        self._prepare_next()
-        batch = self._scheduler.next_batch()
-        self._denoise(batch)
-        if finished := self._scheduler.advance(batch):
-            decoding = self._timer()
-            decoded = self._runner.decode(finished)
-            self._count(decode_s=self._timer() - decoding)
-            for row, found in decoded.items():
-                self._deliver(row, found)
-        spent = self._counters.minus(before)
-        rest_s = self._timer() - began - spent.step_s - spent.prepare_s - spent.decode_s
-        self._count(turns=1, scheduler_s=max(0.0, rest_s))
-
-    # ---- between two steps
-
-    def _let_go(self) -> None:
-        """Drop requests that were cancelled or are late."""
-        for request_id in self._open.cancelled():
-            self._fail(request_id, Cancelled(request_id))
-        for request_id, late_s in self._scheduler.late(self.clock()).items():
-            self._fail(request_id, DeadlineExceeded(request_id, late_s))
-
-    def _prepare_next(self) -> None:
-        ticket = self._scheduler.next_to_prepare()
-        opened = None if ticket is None else self._open.get(ticket.request_id)
-        if ticket is None or opened is None:
-            return
-        request, segments = opened.request, opened.segments
-        began = self._timer()
-        try:
-            state = self._runner.prepare(
-                segments[ticket.index],
-                ticket.index + (request.passage.first if request.passage else 0),
-                request.passage.count if request.passage else len(segments),
-                voice=request.voice,
-                params=request.params,
-            )
-        except Exception as error:  # noqa: BLE001  the request fails, not the engine
-            self._fail(ticket.request_id, as_row_failure(ticket.request_id, error))
-        else:
-            self._scheduler.ready(Row(ticket, state.latent_frames, state))
-        self._count(prepared=1, prepare_s=self._timer() - began)
-
-    def _denoise(self, batch: Batch[RowState]) -> None:
-        failures = self._runner.denoise(batch)
-        if batch.rows:
-            frames = [row.latent_frames for row in batch.rows]
-            self._count(
-                steps=1,
-                row_steps=len(frames),
-                useful_frames=sum(frames),
-                computed_frames=len(frames) * max(frames),
-                step_s=self._runner.forward_s - self._counters.step_s,
-            )
-        for row in batch.rows:
-            if (opened := self._open.get(row.ticket.request_id)) is not None:
-                opened.submission.count_step()
-        for row, error in failures.items():
-            self._fail(row.ticket.request_id, error)
-
-    def _count(self, **more: float) -> None:
-        self._counters = self._counters.plus(**more)
-
-    def _deliver(self, row: Row[RowState], found: Waveform | MegaTTS3Error) -> None:
-        request_id, index = row.ticket.request_id, row.ticket.index
-        if (opened := self._open.get(request_id)) is None:
-            return
-        if isinstance(found, MegaTTS3Error):
-            self._fail(request_id, found)
-            return
-        segment = opened.segments[index]
-        planned = row.payload.segment
-        count = len(opened.segments)
-        self._count(segments=1, audio_s=found.duration_s)
-        opened.submission.deliver(SegmentResult(index, count, found, segment.text, planned.duration_s, planned))
-        if opened.submission.is_over:
-            self._close(request_id)
-
-    def _fail(self, request_id: str, error: MegaTTS3Error) -> None:
-        if (opened := self._close(request_id)) is not None:
-            opened.submission.fail(error)
-            if not isinstance(error, Cancelled | EngineStopped):
-                self._count(failed=1)
-
-    def _close(self, request_id: str) -> OpenRequest | None:
-        self._scheduler.drop(request_id)
-        return self._open.remove(request_id)
+        if self._loop is None:
+            self._loop = self._build()
+        for opened in self._mailbox.empty():
+            self._loop.take_in(opened)
+        self._loop.turn()
 
     # ---- the loop's thread
 
-    def _loop(self) -> None:
-        if self.config.threads is not None:
-            torch.set_num_threads(self.config.threads)
+    def _run(self) -> None:
         try:
+            self._loop = self._build()
             while self._has_work():
                 try:
                     self.step()
+                except DeviceLost as error:
+                    self._death = error.reason
+                    log.exception("engine_device_lost")
+                    return
                 except Exception as error:
                     log.exception("engine_step_failed")
                     self._fail_all(type(error).__name__)
+        except BaseException as error:
+            self._death = type(error).__name__
+            log.exception("engine_died")
+            raise
         finally:
             self._end()
 
     def _has_work(self) -> bool:
         """Wait for something to do.  False when the loop is to end."""
-        if self._scheduler.is_idle:
+        if self._loop is None or self._loop.scheduler.is_idle:
             self._mailbox.wait()
         return not self._mailbox.is_closed or (self._draining and bool(self._open))
-
-    def _take_in(self) -> None:
-        for opened in self._mailbox.empty():
-            if self._open.get(opened.id) is opened:  # not cancelled meanwhile
-                self._queue(opened)
-
-    def _queue(self, opened: OpenRequest) -> None:
-        request, wanted_s = opened.request, self.clock() + opened.request.priority.value
-        for index, segment in enumerate(opened.segments):
-            self._scheduler.add(Ticket(request.request_id, index, request.params.steps, wanted_s, request.deadline_s))
-            wanted_s += len(segment.phones) * _PHONE_S / request.params.speed
 
     def _end(self) -> None:
         """Nothing will run any more: say so to everybody who waits."""
         self._mailbox.close()
         self._mailbox.empty()
-        self._fail_all(None)
-
-    def _fail_all(self, reason: str | None) -> None:
-        """End every request: with RowFailed for a reason, without one with EngineStopped."""
         for request_id in self._open.ids():
-            self._fail(request_id, RowFailed(request_id, reason) if reason else EngineStopped())
+            error = DeviceLost(self._death) if self._death else EngineStopped()
+            if (opened := self._open.remove(request_id)) is not None:
+                opened.submission.fail(error)
+
+    def _fail_all(self, reason: str) -> None:
+        for request_id in self._open.ids():
+            if self._loop is not None:
+                self._loop.fail(request_id, RowFailed(request_id, reason))
 
     def _require_alive(self) -> None:
         if not self.is_alive:

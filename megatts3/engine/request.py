@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 class Priority(Enum):
-    """How long, in seconds, a request lets others go first who come after it."""
+    """Whoever waits for an interactive request goes before any batch request, at every step."""
 
-    INTERACTIVE = 0.0
-    BATCH = 60.0
+    INTERACTIVE = "interactive"
+    BATCH = "batch"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,7 @@ class SynthesisRequest:
     request_id: unique among the requests in the engine
     deadline_s: on the engine's clock; past it the request fails with DeadlineExceeded
     passage:    what to speak instead of reading `text`
+    client:     whose request it is; a client's requests queue behind one another, "" is nobody in particular
     """
 
     request_id: str
@@ -51,6 +52,7 @@ class SynthesisRequest:
     deadline_s: float | None = None
     priority: Priority = Priority.INTERACTIVE
     passage: Passage | None = None
+    client: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,20 +1,31 @@
 """Who is prepared next, who runs in the next step.  Plain Python: no tensor, no clock, no thread.
 
-A segment waits to be prepared (phones → durations → conditioning), then waits as a row for a free
-place, then runs one step at a time among rows that may be at other steps.
+A segment waits to be prepared (phones → durations → conditioning), then is a row until its steps are done.
+Every step is decided anew: the rows of a batch are chosen from all that are prepared, at whatever step each is,
+so that what is urgent runs from the very next step on and others pause where they are.
 
-Order is by `urgent_at_s`: when the segment's sound is wanted.  A request's later segments are wanted
-later, so a book does not block a sentence; and as time only moves on, whoever waits is overtaken by
-finitely many, so nobody starves.
+Order inside a class is by `urgent_at_s`, the time at which the segment's sound is wanted (earliest first).  As
+time only moves on, whoever waits is overtaken by finitely many.  Interactive rows go before batch rows, but for
+one place in one of `AGEING_STEPS` steps, which is the batch rows' own: a book cannot hold up a line of
+conversation by more than a step, nor starve behind a crowd of them.
 """
 
 from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from megatts3.engine.step_cost import StepCost
 
 T = TypeVar("T")
+
+AGEING_STEPS = 4
+
+_Order = tuple[bool, float, str, int]
 
 
 @dataclass(frozen=True)
@@ -26,10 +37,11 @@ class Ticket:
     steps: int
     urgent_at_s: float
     deadline_s: float | None = None
+    is_batch: bool = False
 
     @property
-    def order(self) -> tuple[float, str, int]:
-        return (self.urgent_at_s, self.request_id, self.index)
+    def order(self) -> _Order:
+        return (self.is_batch, self.urgent_at_s, self.request_id, self.index)
 
 
 @dataclass(eq=False)
@@ -59,63 +71,119 @@ class Batch(Generic[T]):
 class Scheduler(Generic[T]):
     """The queues.  Changed by the engine's loop only."""
 
-    def __init__(self, *, max_rows: int, max_latent_frames: int | None = None) -> None:
-        """max_latent_frames: rows × the longest row, padding included; a lone row may exceed it."""
+    def __init__(
+        self,
+        *,
+        max_rows: int,
+        max_active: int | None = None,
+        max_latent_frames: int | None = None,
+        cost: StepCost | None = None,
+    ) -> None:
+        """max_rows: in a step;  max_active: prepared and unfinished, by default 4 × max_rows
+        max_latent_frames: of a step's rows, padding included; a lone row may exceed it
+        cost: what padding costs; without it rows of any lengths share a step
+        """
         if max_rows < 1:
             raise ValueError(f"max_rows must be at least 1, not {max_rows}")
         self.max_rows = max_rows
+        self.max_active = max(max_rows, max_active or 4 * max_rows)
         self.max_latent_frames = max_latent_frames
-        self._unprepared: list[tuple[tuple[float, str, int], Ticket]] = []
-        self._waiting: list[tuple[tuple[float, str, int], Row[T]]] = []
-        self._active: list[Row[T]] = []
+        self.cost = cost
+        self._unprepared: dict[bool, list[tuple[_Order, Ticket]]] = {False: [], True: []}  # by Ticket.is_batch
+        self._preparing: dict[tuple[str, int], Ticket] = {}
+        self._rows: list[Row[T]] = []
+        self._running: frozenset[Row[T]] = frozenset()
+        self._steps_without_batch_rows = 0
         self._deadlines_s: dict[str, float] = {}
 
     @property
     def is_idle(self) -> bool:
-        return not (self._unprepared or self._waiting or self._active)
+        return not (self._unprepared_count or self._preparing or self._rows)
 
     @property
     def queued(self) -> int:
-        """Segments that do not run yet."""
-        return len(self._unprepared) + len(self._waiting)
+        """Segments that did not run in the last step."""
+        return self._unprepared_count + len(self._preparing) + len(self._rows) - self.active
+
+    @property
+    def _unprepared_count(self) -> int:
+        return sum(len(heap) for heap in self._unprepared.values())
 
     @property
     def active(self) -> int:
-        return len(self._active)
+        """Rows that ran in the last step and are not finished."""
+        return sum(row in self._running for row in self._rows)
+
+    @property
+    def prepared(self) -> int:
+        """Rows that can run, or do."""
+        return len(self._rows)
 
     def add(self, ticket: Ticket) -> None:
         """Let a segment queue for its preparation."""
         if ticket.steps < 1:
             raise ValueError(f"a segment needs at least one step, not {ticket.steps}")
-        heapq.heappush(self._unprepared, (ticket.order, ticket))
+        heapq.heappush(self._unprepared[ticket.is_batch], (ticket.order, ticket))
         if ticket.deadline_s is not None:
             self._deadlines_s[ticket.request_id] = ticket.deadline_s
 
-    def next_to_prepare(self) -> Ticket | None:
-        """The most urgent unprepared segment; None while enough prepared rows wait for a place."""
-        if not self._unprepared:
-            return None
-        most_urgent = self._unprepared[0][0]
-        if len(self._waiting) >= self.max_rows and self._waiting[0][0] <= most_urgent:
-            return None
-        return heapq.heappop(self._unprepared)[1]
+    def next_to_prepare(self, most: int = 1) -> tuple[Ticket, ...]:
+        """The most urgent unprepared segments, of one class, at most so many; each is followed by `ready` or `drop`.
+
+        None while enough prepared rows are ahead of them; what comes before those is prepared all the same, and
+        one batch segment, for the place that is theirs.
+        """
+        is_batch = not self._unprepared[False]
+        if self._lacks_a_batch_row() and self._rows:
+            is_batch, most = True, 1
+        taken: list[Ticket] = []
+        heap = self._unprepared[is_batch]
+        while heap and len(taken) < most:
+            order, ticket = heap[0]
+            if self._ahead_of(order) >= self.max_active and not (is_batch and self._lacks_a_batch_row()):
+                break
+            heapq.heappop(heap)
+            self._preparing[(ticket.request_id, ticket.index)] = ticket
+            taken.append(ticket)
+        return tuple(taken)
+
+    def _lacks_a_batch_row(self) -> bool:
+        """Batch segments wait, and none of them could take the place that is theirs now and then."""
+        known = [*(row.ticket for row in self._rows), *self._preparing.values()]
+        return bool(self._unprepared[True]) and not any(ticket.is_batch for ticket in known)
+
+    def preempts(self, ticket: Ticket) -> bool:
+        """Whether an unprepared segment comes before this one, which is being prepared."""
+        return any(heap and heap[0][0] < ticket.order for heap in self._unprepared.values())
 
     def ready(self, row: Row[T]) -> None:
-        """A prepared segment may now run."""
-        heapq.heappush(self._waiting, (row.ticket.order, row))
+        """A prepared segment may now run; one whose request was dropped meanwhile is forgotten."""
+        if self._preparing.pop((row.ticket.request_id, row.ticket.index), None) is not None:
+            self._rows.append(row)
+            self._rows.sort(key=lambda each: each.ticket.order)
 
     def next_batch(self) -> Batch[T]:
-        """Admit waiting rows while they fit; all that are active run one step."""
-        while self._waiting and self._fits(self._waiting[0][1]):
-            self._active.append(heapq.heappop(self._waiting)[1])
-        return Batch(tuple(self._active))
+        """The rows of the next step."""
+        chosen: list[Row[T]] = []
+        for row in self._by_turn():
+            if len(chosen) == self.max_rows:
+                break
+            if not chosen or self._fits(row, chosen):
+                chosen.append(row)
+        is_batch_waiting = any(row.ticket.is_batch for row in self._rows)
+        has_batch_row = any(row.ticket.is_batch for row in chosen)
+        self._steps_without_batch_rows += 1 if is_batch_waiting else 0
+        if has_batch_row or not is_batch_waiting:
+            self._steps_without_batch_rows = 0
+        self._running = frozenset(chosen)
+        return Batch(tuple(chosen))
 
     def advance(self, batch: Batch[T]) -> tuple[Row[T], ...]:
         """Count the step that `batch` has run; rows that are through leave, and are returned."""
         for row in batch.rows:
             row.steps_done += 1
-        finished = tuple(row for row in self._active if row.is_finished)
-        self._active = [row for row in self._active if not row.is_finished]
+        finished = tuple(row for row in self._rows if row.is_finished)
+        self._rows = [row for row in self._rows if not row.is_finished]
         return finished
 
     def late(self, now_s: float) -> dict[str, float]:
@@ -125,17 +193,29 @@ class Scheduler(Generic[T]):
     def drop(self, request_id: str) -> None:
         """Forget a request that is over, with every segment it has left."""
         self._deadlines_s.pop(request_id, None)
-        self._unprepared = [item for item in self._unprepared if item[1].request_id != request_id]
-        heapq.heapify(self._unprepared)
-        self._waiting = [item for item in self._waiting if item[1].ticket.request_id != request_id]
-        heapq.heapify(self._waiting)
-        self._active = [row for row in self._active if row.ticket.request_id != request_id]
+        for heap in self._unprepared.values():
+            heap[:] = [item for item in heap if item[1].request_id != request_id]
+            heapq.heapify(heap)
+        self._preparing = {key: t for key, t in self._preparing.items() if t.request_id != request_id}
+        self._rows = [row for row in self._rows if row.ticket.request_id != request_id]
 
-    def _fits(self, row: Row[T]) -> bool:
-        if not self._active:
-            return True
-        if len(self._active) >= self.max_rows:
+    def _by_turn(self) -> Iterable[Row[T]]:
+        """Rows in the order in which they get a place; one batch row comes first where it is their turn."""
+        patient = next((row for row in self._rows if row.ticket.is_batch), None)
+        if patient is not None and self._steps_without_batch_rows >= AGEING_STEPS - 1:
+            return [patient, *(row for row in self._rows if row is not patient)]
+        return self._rows
+
+    def _ahead_of(self, order: _Order) -> int:
+        """Segments, prepared or on the way, that come before one of this order."""
+        prepared = sum(row.ticket.order < order for row in self._rows)
+        return prepared + sum(ticket.order < order for ticket in self._preparing.values())
+
+    def _fits(self, row: Row[T], chosen: Sequence[Row[T]]) -> bool:
+        lengths = [other.latent_frames for other in chosen]
+        pads = self.cost is None or self.cost.pads
+        together = sorted((*lengths, row.latent_frames))
+        frames = len(together) * together[-1] if pads else sum(together)
+        if self.max_latent_frames is not None and frames > self.max_latent_frames:
             return False
-        longest = max(row.latent_frames, *(other.latent_frames for other in self._active))
-        within = (len(self._active) + 1) * longest
-        return self.max_latent_frames is None or within <= self.max_latent_frames
+        return self.cost is None or self.cost.is_worth_joining(lengths, row.latent_frames)

@@ -35,14 +35,10 @@ class Window:
     context: int
 
 
-def target_window(wavvae: WaveVAE, latent: Tensor, prompt: Tensor) -> Window:
-    """What is decoded of a sampled latent.
-
-    latent: (T, C) the sampler's result; its prompt span is replaced by
-    prompt: (Lp, C), of which only so much is decoded as reaches into the target
-    """
+def target_window(wavvae: WaveVAE, target: Tensor, prompt: Tensor) -> Window:
+    """What is decoded of a target (T - Lp, C) that follows a prompt (Lp, C): so much of that as reaches into it."""
     context = min(len(prompt), wavvae.context_latents)
-    return Window(torch.cat((prompt[len(prompt) - context :], latent[len(prompt) :])), context)
+    return Window(torch.cat((prompt[len(prompt) - context :], target)), context)
 
 
 @torch.inference_mode()
@@ -61,8 +57,12 @@ def decode_windows(wavvae: WaveVAE, windows: Sequence[Window]) -> list[Tensor]:
 
 
 def decode_target(wavvae: WaveVAE, latent: Tensor, prompt: Tensor) -> Tensor:
-    """Samples of what follows the prompt, (960 · (T - Lp),).  Arguments as `target_window` takes them."""
-    return decode_windows(wavvae, [target_window(wavvae, latent, prompt)])[0]
+    """Samples of what follows the prompt, (960 · (T - Lp),).
+
+    latent: (T, C) the sampler's result; its prompt span is replaced by
+    prompt: (Lp, C)
+    """
+    return decode_windows(wavvae, [target_window(wavvae, latent[len(prompt) :], prompt)])[0]
 
 
 def finish(samples: Tensor, *, pitch: float, loudness_lufs: float) -> Waveform:

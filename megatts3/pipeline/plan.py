@@ -135,11 +135,29 @@ def plan_segment(
     draws: torch.Generator,
 ) -> PlannedSegment:
     """Durations of segment `index` of `count`; takes its disturbance from `draws`."""
+    return plan_from_tokens(segment_tokens(networks, prompt, segment), segment, index, count, params, draws)
+
+
+@torch.inference_mode()
+def segment_tokens(networks: Networks, prompt: DurationPrompt, segment: Phonemized) -> list[int]:
+    """The duration LM's tokens of one segment, asked alone. (S,)"""
     require_known(networks, segment.phones, segment.tones)
     lm: DurationLM = networks.duration_lm
     phones = torch.tensor([segment.phones], device=networks.device)
     tones = torch.tensor([segment.tones], device=networks.device)
-    tokens = continue_durations(lm, prompt, phones, tones)[0].tolist()
+    tokens: list[int] = continue_durations(lm, prompt, phones, tones)[0].tolist()
+    return tokens
+
+
+def plan_from_tokens(
+    tokens: Sequence[int],
+    segment: Phonemized,
+    index: int,
+    count: int,
+    params: SamplingParams,
+    draws: torch.Generator,
+) -> PlannedSegment:
+    """The same from tokens (S,) that are known."""
     durations = durations_from_tokens(
         tokens,
         segment.phones,

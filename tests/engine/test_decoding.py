@@ -6,13 +6,14 @@ import torch
 
 from megatts3.audio.waveform import Waveform
 from megatts3.engine.engine import Engine
+from megatts3.engine.forwards import PaddedForward
 from megatts3.engine.request import SynthesisRequest
 from megatts3.engine.runner import Runner
-from megatts3.engine.scheduler import Row, Ticket
 from megatts3.errors import RowFailed, UnusableSound
 from megatts3.pipeline.synthesize import speak_segments
 from megatts3.pipeline.voice import prepare_voice
 from megatts3.sampling.params import SamplingParams
+from tests.engine.prepared_rows import prepare
 
 PARAMS = SamplingParams(steps=2)
 TEXTS = ("a.", "hello there, how are you.", "one two three.")
@@ -20,13 +21,8 @@ TEXTS = ("a.", "hello there, how are you.", "one two three.")
 
 @pytest.fixture
 def rows(tiny, frontend, voice):
-    runner = Runner(tiny)
-    found = []
-    for n, text in enumerate(TEXTS):
-        (segment,) = frontend.segments(text)
-        state = runner.prepare(segment, 0, 1, voice=voice, params=PARAMS)
-        found.append(Row(Ticket(f"r{n}", 0, 2, 0.0), state.latent_frames, state))
-    return runner, found
+    asked = [(text, voice, PARAMS) for text in TEXTS]
+    return Runner(tiny, PaddedForward(tiny.dit)), prepare(tiny, frontend, asked)
 
 
 @pytest.mark.parametrize("kind", ["tiny", "tiny_hifigan"])

@@ -27,6 +27,7 @@ EXAMPLES = [
     errors.UnusableSound("silent", 0.0),
     errors.EngineFull(9, 8),
     errors.EngineStopped(),
+    errors.DeviceLost("AcceleratorError"),
 ]
 
 

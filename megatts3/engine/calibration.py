@@ -1,0 +1,120 @@
+"""At start: what a step of 1, 2, 4 … rows costs here, and with it how many rows had better share one.
+
+A processor computes sixteen rows no faster than two, eight times over; a GPU computes sixteen in hardly more than
+the time of one.  Neither is assumed: it is measured, within a budget of seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from megatts3.engine.forward_choice import TYPICAL_LATENT_FRAMES, typical_row
+from megatts3.engine.row_failure import is_fatal, is_out_of_memory
+from megatts3.engine.runner import give_memory_back
+from megatts3.engine.step_cost import StepCost, fit, rows_worth_sharing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from megatts3.checkpoint import Networks
+    from megatts3.engine.batch import RowState
+    from megatts3.engine.config import EngineConfig
+    from megatts3.engine.forwards import Forward
+
+log = logging.getLogger(__name__)
+
+_MEMORY_MARGIN = 0.8  # of the free memory a step may take
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """rows: in a step;  latent_frames: of a step, padding included, None for no bound;  cost: of a step"""
+
+    rows: int
+    latent_frames: int | None
+    cost: StepCost
+
+
+@torch.inference_mode()
+def calibrate(
+    networks: Networks, forward: Forward, config: EngineConfig, *, timer: Callable[[], float] = time.perf_counter
+) -> Calibrated:
+    """Measure, for about `config.calibrate_s`; without a budget everything is as configured."""
+    plain = StepCost(pads=forward.pads, max_padding=config.max_padding)
+    if config.calibrate_s <= 0:
+        return Calibrated(config.max_rows, config.max_latent_frames, plain)
+    seconds, frame_bytes, tried = _measure(networks, forward, config, timer)
+    if not seconds:
+        return Calibrated(1, config.max_latent_frames, plain)
+    fixed_s, frame_s = fit(seconds, TYPICAL_LATENT_FRAMES)
+    # Where the budget ended before the rows did, more rows than were tried are taken at their word.
+    rows = rows_worth_sharing(seconds)
+    if rows == max(seconds) and not tried:
+        rows = config.max_rows
+    bound = _memory_bound(networks.device, frame_bytes, config.max_latent_frames)
+    log.info(
+        "engine_calibrated rows=%d fixed_ms=%.2f frame_us=%.2f frames=%s", rows, fixed_s * 1e3, frame_s * 1e6, bound
+    )
+    cost = StepCost(fixed_s, frame_s, forward.pads, config.max_padding)
+    return Calibrated(rows, bound, cost)
+
+
+def _measure(
+    networks: Networks, forward: Forward, config: EngineConfig, timer: Callable[[], float]
+) -> tuple[dict[int, float], float, bool]:
+    """Seconds of a step by its rows; bytes a latent frame takes (0 where unknown); whether more rows failed."""
+    began, rows, seconds, frame_bytes, failed = timer(), 1, dict[int, float](), 0.0, False
+    every = [typical_row(networks) for _ in range(config.max_rows)]
+    while rows <= config.max_rows:
+        some = every[:rows]
+        try:
+            _run(networks.device, forward, some)  # touches memory, records
+            if timer() - began > config.calibrate_s and seconds:
+                break
+            _run(networks.device, forward, some)
+            before = _reset_peak(networks.device)
+            started = timer()
+            _run(networks.device, forward, some)
+            seconds[rows] = timer() - started
+            frame_bytes = max(frame_bytes, _peak(networks.device, before) / forward.computed_frames(some))
+        except Exception as error:
+            if is_fatal(error) or not is_out_of_memory(error):
+                raise
+            give_memory_back()
+            failed = True
+            break
+        if timer() - began + 4 * seconds[rows] > config.calibrate_s:
+            break
+        rows *= 2
+    forward.forget_rows()
+    return seconds, frame_bytes, failed
+
+
+def _run(device: torch.device, forward: Forward, rows: list[RowState]) -> None:
+    forward.velocities(rows, [0] * len(rows))
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _reset_peak(device: torch.device) -> int:
+    if device.type != "cuda":
+        return 0
+    torch.cuda.reset_peak_memory_stats(device)
+    return torch.cuda.memory_allocated(device)
+
+
+def _peak(device: torch.device, before: int) -> int:
+    return torch.cuda.max_memory_allocated(device) - before if device.type == "cuda" else 0
+
+
+def _memory_bound(device: torch.device, frame_bytes: float, configured: int | None) -> int | None:
+    if device.type != "cuda" or frame_bytes <= 0:
+        return configured
+    free, _ = torch.cuda.mem_get_info(device)
+    frames = max(1, int(_MEMORY_MARGIN * free / frame_bytes))
+    return frames if configured is None else min(frames, configured)
