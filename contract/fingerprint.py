@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 
 from contract.schemas import SpeechRequest
 
-SCHEMA = 1
+SCHEMA = 2
 UPLOADED = "upload"  # voice_id of a request that brings its own reference audio
 _HOW_IT_IS_DELIVERED = ("cache", "strict", "stream", "stream_format", "quality")  # quality is in time_step
 _FORM = ("response_format", "sample_rate")

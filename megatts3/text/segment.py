@@ -1,21 +1,26 @@
 """Text to segments short enough for one pass: the two chunkers of the reference, and a guard of our own.
 
 The reference never cuts a piece without marks, however long it is.  `segments` cuts what is left much too
-long at word borders, so that every segment fits one pass of the networks.
+long at word borders, so that every segment fits one pass of the networks.  And it lets a text of several segments
+begin with a short one, so that something can be heard while the rest is still being made.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import accumulate, pairwise
 
 from megatts3.text.language import Language
 
 ENGLISH_LIMIT_BYTES = 130
 CHINESE_LIMIT_CHARACTERS = 60
 LOOK_AHEAD = 30
+SHORT = (0.12, 0.5)  # of its limit: how long the first of several segments is at least and should be at most
 OVERLONG = 1.5  # a segment this many times over its limit is cut; below, a whole phrase is worth more
 
+# A mark that is heard as a pause, with what closes behind it and the blanks before what follows.
+_PAUSE = re.compile(r"(?:(?P<sentence>[.!?](?=\s)|[。！？])|[;:,](?=\s)|[；：，])\s*")
 _PIECE_BORDER = re.compile(r"(?<=[;:,.!?])\s+|(?<=[；：，。！？])")
 _MARK_CLASSES = (frozenset("。.！!？?"), frozenset("，,；;："), frozenset("、…—-~～"))
 _WIDE_MARKS = str.maketrans(".,!?;:", "。，！？；：")
@@ -24,10 +29,49 @@ _LATIN_WEIGHT = CHINESE_LIMIT_CHARACTERS / ENGLISH_LIMIT_BYTES
 
 
 def segments(text: str, language: Language) -> list[str]:
-    """Segments of normalised text by the language's chunker, none much longer than its limit."""
+    """Segments of normalised text: by the language's chunker, the first of several short, none much over its limit.
+
+    Joined they are the text, blanks and all.
+    """
+    found = _chunks(text, language)
+    if len(found) > 1 and (cut := _first_pause(text, len(found[0]), language)):
+        found = [text[:cut], *_chunks(text[cut:], language)]
+    return found
+
+
+def _chunks(text: str, language: Language) -> list[str]:
+    """What the language's chunker makes of the text; where that one drops blanks, they are kept."""
     if language == "en":
-        return [part for chunk in chunk_english(text) for part in _cut_overlong(chunk, ENGLISH_LIMIT_BYTES)]
-    return [part for chunk in chunk_chinese(text) for part in _cut_overlong(chunk, CHINESE_LIMIT_CHARACTERS)]
+        limit, chunks = ENGLISH_LIMIT_BYTES, chunk_english(text)
+    else:
+        limit, chunks = CHINESE_LIMIT_CHARACTERS, chunk_chinese(text)
+        text = text.translate(_WIDE_MARKS)
+    return list(_slices(text, [part for chunk in chunks for part in _cut_overlong(chunk, limit)]))
+
+
+def _slices(text: str, parts: list[str]) -> Iterator[str]:
+    """The stretches of the text that the parts were made of: each ends where the next begins."""
+    visible = [position for position, character in enumerate(text) if not character.isspace()]
+    counts = list(accumulate(sum(not character.isspace() for character in part) for part in parts))[:-1]
+    borders = [0, *(visible[count] for count in counts if count < len(visible)), len(text)]
+    return (text[start:end] for start, end in pairwise(borders) if start < end)
+
+
+def _first_pause(text: str, end: int, language: Language) -> int:
+    """Where a short first segment ends, 0 where none can: after a sentence, else after a clause, the sooner the better.
+
+    A segment's end is heard as a pause, so nothing is cut where no mark is.
+    """
+    limit = ENGLISH_LIMIT_BYTES if language == "en" else CHINESE_LIMIT_CHARACTERS
+    least, most = (limit * share for share in SHORT)
+    sentences: list[tuple[float, int]] = []
+    clauses: list[tuple[float, int]] = []
+    for mark in _PAUSE.finditer(text, 0, end):
+        if (size := _size(text[: mark.end()], limit)) >= least and mark.end() < end:
+            (sentences if mark["sentence"] else clauses).append((size, mark.end()))
+    soon = [[cut for size, cut in cuts if size <= most] for cuts in (sentences, clauses)]
+    late = [cut for _, cut in (*sentences, *clauses)]
+    return next((cuts[0] for cuts in soon if cuts), min(late, default=0))
 
 
 def chunk_english(text: str, limit_bytes: int = ENGLISH_LIMIT_BYTES) -> list[str]:
