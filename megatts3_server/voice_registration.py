@@ -12,6 +12,7 @@ from contract.fingerprint import voice_fingerprint
 from contract.messages import field_error
 from contract.schemas import VOICE_ID, Voice, VoiceStatus, VoiceType, new_id
 from contract.stores.interfaces import Stores
+from contract.stores.voice_erasure import Erased, VoiceErasure
 from contract.telemetry import event_log
 from contract.voice_styles import normal_style, style_id
 from contract.wire_voices import VoiceChanges, VoiceUpload
@@ -19,7 +20,6 @@ from megatts3_server.admission import require_ready
 from megatts3_server.dispatch import Dispatch
 from megatts3_server.submission import Caller
 from megatts3_server.uploads import Reference
-from megatts3_server.voice_erasure import Erased, VoiceErasure
 from megatts3_server.waiting import WaitRoom
 from megatts3_server.workers_view import WorkersView
 

@@ -24,6 +24,7 @@ from worker.housekeeping import Housekeeping
 from worker.leases import LeaseKeeper
 from worker.outcomes import Outcomes
 from worker.presence import Presence
+from worker.profile_folder import ProfileFolder, ProfileWatch
 from worker.prompt_cache import PromptCache
 from worker.speaking import Clocks, Speaker
 from worker.speech_engine import SpeechEngine
@@ -87,9 +88,17 @@ class Runtime:
             ttl_s=jobs.worker_ttl_s,
             clock=time.monotonic,
         )
+
+        def send_voice(voice_id: str) -> None:
+            send(TaskName.PREPARE_VOICE, voice_id, QueueName.INTERACTIVE, None)
+
+        self._profiles: ProfileWatch | None = None
+        if settings.storage.profiles_dir is not None:
+            folder = ProfileFolder(settings.storage.profiles_dir, stores, settings.storage, send=send_voice)
+            self._profiles = ProfileWatch(folder, every_s=jobs.sweep_s)
         self._voice_sweep = VoiceSweep(
             stores.voices,
-            send=lambda voice_id: send(TaskName.PREPARE_VOICE, voice_id, QueueName.INTERACTIVE, None),
+            send=send_voice,
             resend_after_s=jobs.resend_after_s,
             give_up_after_s=VOICE_GIVEN_UP_S,
             clock=clocks.unix_s,
@@ -114,6 +123,8 @@ class Runtime:
         shipped_voices.register(shipped, self.stores, self.prompts, revision=self.engine.revision)
         self.presence.is_ready(self.engine.capabilities, self.engine.revision)
         self.housekeeping.beat()
+        if self._profiles is not None:  # after the shipped voices, whose ids go first
+            self._profiles.start()
 
     def synthesize(self, job_id: str) -> None:
         self.speaker.speak(job_id, worker=self.name, lease_s=self.settings.jobs.lease_s)
@@ -148,6 +159,8 @@ class Runtime:
     def stop(self) -> None:
         """After the last task: no job is held any more."""
         self._draining.set()
+        if self._profiles is not None:
+            self._profiles.stop()
         self.housekeeping.stop()
         self._cancels.stop()
         self.leases.stop()

@@ -241,7 +241,7 @@ def test_a_setting_said_to_have_no_effect_is_read_by_nobody() -> None:
     attributes = {parts[-2] if parts[-2] == "monitoring" else parts[-1] for parts in targets} - {"type", "version"}
     readers = [p for package in PACKAGES for p in (ROOT / package).rglob("*.py") if not p.name.startswith("setting")]
 
-    assert "profiles_dir" in attributes
+    assert "config_path" in attributes
     for path in [*readers, ROOT / "configs" / "gunicorn.py"]:
         assert not re.search(rf"\.({'|'.join(attributes)})\b", path.read_text(encoding="utf-8")), path
 
