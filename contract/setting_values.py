@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import math
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from contract.api_keys import ApiKey, named_key, read_keys
 
 Parser = Callable[[Any], Any]  # Any: what YAML or the environment held → the typed value
 
@@ -131,6 +134,48 @@ def names() -> Parser:
         if not isinstance(value, list | tuple):
             raise ValueError("expected a list")  # noqa: TRY004 - one kind of error for every wrong value
         return tuple(str(item).strip() for item in value if str(item).strip())
+
+    return parse
+
+
+def networks(*words: str) -> Parser:
+    """Addresses and networks, as a list; `words` are allowed beside them."""
+    as_names = names()
+
+    def parse(value: Any) -> tuple[str, ...]:
+        found: tuple[str, ...] = as_names(value)
+        for name in found:
+            if name in words:
+                continue
+            try:
+                ipaddress.ip_network(name, strict=False)
+            except ValueError:
+                raise ValueError(f"{name!r} is no address or network such as 10.0.0.0/8") from None
+        return found
+
+    return parse
+
+
+def secret_keys() -> Parser:
+    """API keys, or `sha256:` and the hash of one."""
+    as_names = names()
+
+    def parse(value: Any) -> tuple[str, ...]:
+        found: tuple[str, ...] = as_names(value)
+        for entry in found:
+            named_key(entry)
+        return found
+
+    return parse
+
+
+def key_file() -> Parser:
+    """The path of a file of API keys → the keys in it; nothing is no file."""
+    as_path = optional_path()
+
+    def parse(value: Any) -> tuple[ApiKey, ...]:
+        found = as_path(value)
+        return () if found is None else read_keys(found)
 
     return parse
 

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from contract.api_keys import ApiKey
 from contract.errors import SettingProblem
+from contract.schemas import DEFAULT_VOICE
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,10 @@ class ApiSettings:
     timeout_s: float = 300.0  # a job submitted without a deadline of its own has this long
     sync_wait_s: float = 160.0  # a sync answer, even an error, comes within this; the platform gives up at 180
     max_request_bytes: int = 100_000_000
-    keys: tuple[str, ...] = field(default=(), repr=False)  # secrets; from the environment only
+    keys: tuple[str, ...] = field(default=(), repr=False)  # secrets, or their hashes; from the environment only
+    file_keys: tuple[ApiKey, ...] = ()  # those of `api.keys_file`
+    trusted_proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-For is believed; "unix"
+    default_voice: str = DEFAULT_VOICE  # who speaks where a request names nobody, or `default`
     cors: CorsSettings = CorsSettings()
     rate_limit: RateLimitSettings = RateLimitSettings()
     monitoring: MonitoringSettings = MonitoringSettings()

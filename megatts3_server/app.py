@@ -16,6 +16,8 @@ from contract.stores.opening import open_stores
 from megatts3_server import (
     api_document,
     auth,
+    body_limits,
+    client_address,
     problems,
     rate_limit,
     request_id,
@@ -34,8 +36,6 @@ from megatts3_server.waiters import RedisWaiters, Waiters
 from megatts3_server.waiting import WaitRoom
 from megatts3_server.workers_view import WorkersView
 
-_FORM_SLACK_BYTES = 1_000_000
-_BYTES_PER_CHARACTER = 4  # of UTF-8, at most
 _EXPOSED = (
     *(
         "X-Request-ID",
@@ -46,6 +46,7 @@ _EXPOSED = (
         "X-RTF",
         "X-Warnings",
     ),
+    *("RateLimit", "RateLimit-Policy", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"),
     *("Server-Timing", "Location", "Retry-After", "ETag", "Content-Range", "Accept-Ranges"),
 )
 
@@ -96,28 +97,35 @@ def create_app(
     voices = VoiceRegistration(stores, dispatch=links.dispatch, wait_room=wait_room, workers=workers)
 
     app = flask.Flask(__name__, static_folder=None)
-    _configure(app, settings)
+    _configure(app)
     request_id.register(app)
     request_log.register(app)
     request_metrics.register(app, metrics or Metrics())
     services.install(app, Services(settings, stores, submission, voices, workers, wait_room))
-    auth.register(app, settings.api.keys)
-    rate_limit.register(app, settings.api.rate_limit, links.buckets, key_prefix=RedisKeys(settings.redis.prefix).rate())
+    keys = auth.configured(settings.api)
+    auth.say_who_may(settings.api, keys)
+    auth.register(app, keys)
+    rate_limit.register(
+        app,
+        settings.api.rate_limit,
+        links.buckets,
+        key_prefix=RedisKeys(settings.redis.prefix).rate(),
+        keys=tuple(keys.values()),
+    )
     problems.register(app)
+    body_limits.configure(app, settings)  # after the rate limit: a flood of too large bodies counts as well
     routes.register(api_document.create(app))
     _allow_origins(app, settings)
     layered = wsgi_layers.plain_path(app.wsgi_app)
+    layered = client_address.behind_proxies(layered, settings.api.trusted_proxies)
     layered = wsgi_layers.read_to_the_end(layered, max_bytes=2 * settings.api.max_request_bytes)
     app.wsgi_app = layered  # type: ignore[method-assign,assignment] # Flask's documented seam
     return app
 
 
-def _configure(app: flask.Flask, settings: Settings) -> None:
+def _configure(app: flask.Flask) -> None:
     app.url_map.strict_slashes = False  # no redirects, ever: a known client turns a redirected POST into GET
     app.url_map.merge_slashes = False
-    app.config["MAX_CONTENT_LENGTH"] = settings.api.max_request_bytes
-    text_bytes = settings.limits.max_job_text * _BYTES_PER_CHARACTER + _FORM_SLACK_BYTES
-    app.config["MAX_FORM_MEMORY_SIZE"] = min(text_bytes, settings.api.max_request_bytes)
     app.config["PROPAGATE_EXCEPTIONS"] = False  # problems.py answers, in tests too
     app.json = ReadableJson(app)
 

@@ -26,11 +26,12 @@ import redis
 from flask_limiter import Limiter, RequestLimit
 from limits.storage import MovingWindowSupport, Storage
 
+from contract.api_keys import ApiKey
 from contract.errors import ErrorCode, ServiceError
 from contract.settings import RateLimitSettings
 from contract.telemetry import event_log
 from megatts3_server import auth
-from megatts3_server.token_bucket import Bucket, Buckets, MemoryBuckets
+from megatts3_server.token_bucket import Bucket, Buckets, MemoryBuckets, Take
 
 log = event_log(__name__)
 
@@ -43,21 +44,29 @@ _AWAY_LOG_S = 10.0
 
 @dataclass(frozen=True)
 class Limits:
-    """How wide the bucket of one key is: the settings' figures, or an override of theirs."""
+    """How wide a caller's bucket is: its API key's own figures, an override of the settings, or everybody's."""
 
     settings: RateLimitSettings
+    keys: tuple[ApiKey, ...] = ()
 
     def bucket(self, key: str) -> Bucket:
-        """An override widens the burst in proportion."""
-        base = self.settings
-        per_minute = self._override(key) or base.requests_per_minute
-        burst = max(base.burst_size, base.burst_size * per_minute / base.requests_per_minute)
+        """An override without a burst of its own widens the burst in proportion."""
+        base, own = self.settings, self._own(key)
+        per_minute = (own and own.requests_per_minute) or self._override(key, own) or base.requests_per_minute
+        burst: float = max(base.burst_size, base.burst_size * per_minute / base.requests_per_minute)
+        if own is not None and own.burst_size is not None:
+            burst = own.burst_size
         return Bucket(capacity=burst * _WORK, refill_per_s=per_minute * _WORK / _MINUTE_S)
 
-    def _override(self, key: str) -> int | None:
+    def _own(self, key: str) -> ApiKey | None:
+        kind, _, name = key.partition(":")
+        return next((k for k in self.keys if k.id == name), None) if kind == "key" else None
+
+    def _override(self, key: str, own: ApiKey | None) -> int | None:
         kind, _, name = key.partition(":")
         if kind == "key":
-            return self.settings.overrides.get(name)
+            by_name = None if own is None else self.settings.overrides.get(own.name)
+            return by_name or self.settings.overrides.get(name)
         address = ipaddress.ip_address(name)
         for network, per_minute in self.settings.overrides.items():
             try:
@@ -94,7 +103,7 @@ class BucketStorage(Storage, MovingWindowSupport):
         except redis.RedisError:
             self._say_away()
             take = self._own.take(who, bucket, cost=amount, max_wait_s=max_wait_s)
-        flask.g.rate_limit_wait_s = take.wait_s
+        flask.g.rate_limit = Told(bucket, take)
         if take.allowed and take.wait_s > 0:
             time.sleep(take.wait_s)  # a greenlet under gevent: it holds up nobody else
         return take.allowed
@@ -128,21 +137,37 @@ class BucketStorage(Storage, MovingWindowSupport):
         raise NotImplementedError
 
 
-def register(app: flask.Flask, settings: RateLimitSettings, buckets: Buckets, *, key_prefix: str) -> None:
-    """Limit every request of the app, but for views marked with `exempt`."""
+@dataclass(frozen=True)
+class Told:
+    """What this request's take said, for the headers."""
+
+    bucket: Bucket
+    take: Take
+
+
+def register(
+    app: flask.Flask,
+    settings: RateLimitSettings,
+    buckets: Buckets,
+    *,
+    key_prefix: str,
+    keys: tuple[ApiKey, ...] = (),
+) -> None:
+    """Limit every request of the app, but for views marked with `exempt`; say how much is left."""
     if not settings.enabled:
         return
     Limiter(
         key_func=who_asks,
         app=app,
         storage_uri=f"{_SCHEME}://",
-        storage_options=_options(buckets=buckets, limits=Limits(settings), key_prefix=key_prefix),
+        storage_options=_options(buckets=buckets, limits=Limits(settings, keys), key_prefix=key_prefix),
         strategy="moving-window",
         default_limits=[f"{settings.requests_per_minute * _WORK}/minute"],
         default_limits_cost=_cost,
         default_limits_exempt_when=_is_exempt,
         on_breach=_refuse,
     )
+    app.after_request(_tell)
 
 
 def who_asks() -> str:
@@ -175,7 +200,31 @@ def _cost() -> int:
 
 
 def _refuse(_breached: RequestLimit) -> None:
-    raise ServiceError(ErrorCode.RATE_LIMITED, retry_after_s=flask.g.rate_limit_wait_s)
+    told: Told = flask.g.rate_limit
+    raise ServiceError(ErrorCode.RATE_LIMITED, retry_after_s=told.take.wait_s)
+
+
+def _tell(response: flask.Response) -> flask.Response:
+    """`RateLimit` and `RateLimit-Policy` as the IETF's draft has them, and the three of its older drafts.
+
+    Counted in requests that make work: how many are left, and seconds until the bucket is full, or, while none is
+    left, until there is one.
+    """
+    told: Told | None = flask.g.get("rate_limit")
+    if told is None:
+        return response
+    bucket, tokens = told.bucket, told.take.tokens
+    limit, left = int(bucket.capacity // _WORK), max(0, int(tokens // _WORK))
+    wanted = bucket.capacity if left else float(_WORK)
+    reset_s = max(0, math.ceil((wanted - tokens) / bucket.refill_per_s))
+    per_minute = round(bucket.refill_per_s * _MINUTE_S / _WORK)
+    headers = response.headers
+    headers["RateLimit-Policy"] = f'"requests";q={per_minute};w={_MINUTE_S};burst={limit}'
+    headers["RateLimit"] = f'"requests";r={left};t={reset_s}'
+    headers["RateLimit-Limit"] = str(limit)
+    headers["RateLimit-Remaining"] = str(left)
+    headers["RateLimit-Reset"] = str(reset_s)
+    return response
 
 
 def _options(

@@ -13,7 +13,7 @@ from contract import blob_keys
 from contract.errors import ErrorCode, FieldProblem, ServiceError
 from contract.fingerprint import UPLOADED, audio_fingerprint, estimate_audio_s, voice_fingerprint, with_seed
 from contract.messages import field_error
-from contract.schemas import VOICE_ID, Job, JobStatus, Priority, SpeechRequest, VoiceStatus, new_id
+from contract.schemas import DEFAULT_VOICE, VOICE_ID, Job, JobStatus, Priority, SpeechRequest, VoiceStatus, new_id
 from contract.settings import Settings
 from contract.stores.interfaces import CachedAudio, Stores
 from contract.telemetry import event_log
@@ -83,6 +83,8 @@ class Submission:
             voice_print = voice_fingerprint(reference.clip, reference.latent)
             has_style = normal_style(request.emotion) == NEUTRAL
         else:
+            if request.voice_id == DEFAULT_VOICE:
+                request = dataclasses.replace(request, voice_id=self._settings.api.default_voice)
             found = self._usable_recording(request)
             voice_print = found.voice.fingerprint or f"{found.voice.id}/v{found.voice.version}"
             has_style = found.is_exact

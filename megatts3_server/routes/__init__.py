@@ -9,8 +9,9 @@ import flask
 import marshmallow as ma
 from flask_smorest import Blueprint
 
+from contract.api_keys import Scope
 from megatts3_server import answer_schemas as answers
-from megatts3_server import body_schemas, rate_limit
+from megatts3_server import auth, body_schemas, rate_limit
 from megatts3_server.api_document import ProblemApi
 from megatts3_server.routes import about, health, jobs, speech, voices
 
@@ -34,6 +35,13 @@ class Route:
     bodies: Mapping[str, type[ma.Schema]] = field(default_factory=dict)
     query: tuple[str, ...] = ()
     is_limited: bool = True
+
+    @property
+    def scope(self) -> Scope:
+        """What an API key must be allowed."""
+        if self.method == "GET":
+            return Scope.READ
+        return Scope.VOICES if "voices" in self.rule.split("/") else Scope.SYNTHESIZE
 
 
 def _json(schema: type[ma.Schema]) -> Content:
@@ -116,7 +124,7 @@ def register(api: ProblemApi) -> None:
 
 
 def _add(blueprint: Blueprint, route: Route) -> None:
-    documented = blueprint.doc(**_documentation(route))(route.view)
+    documented = auth.needs(route.scope)(blueprint.doc(**_documentation(route))(route.view))
     view = documented if route.is_limited else rate_limit.exempt(documented)
     endpoint = f"{route.method.lower()}_{route.rule.strip('/').replace('/', '_').replace('<', '').replace('>', '')}"
     blueprint.add_url_rule(route.rule, endpoint.replace(".", "_") or "root", view, methods=[route.method])
