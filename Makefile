@@ -1,7 +1,7 @@
 # Everything a developer or CI runs has a name here.  Plain /bin/sh; the one thing needed beforehand is Python 3.11.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check test bench bench-short evaluate golden clean
+.PHONY: help setup demo up check test bench bench-short evaluate golden clean chaos soak
 
 VENV ?= .venv
 TEST_PROCESSES ?= 2
@@ -34,6 +34,12 @@ bench: setup  ## measure speed on this machine, fill docs/performance.md; long
 
 bench-short: setup  ## two ratios of speed in three minutes; fails under what they must reach
 	$(PY) scripts/bench.py short
+
+chaos: setup  ## break the service for three minutes under load; nothing may be lost, doubled or swapped
+	OMP_NUM_THREADS=1 $(PY) -m scripts.chaos --seed $${SEED:-1}
+
+soak: setup  ## the same load without faults, for half an hour or MINUTES; nothing may leak
+	OMP_NUM_THREADS=1 $(PY) -m scripts.chaos.soak --minutes $${MINUTES:-30}
 
 evaluate: setup  ## judge mini on held-out speech, fill docs/mini.md; fails under a figure it must reach
 	test -e runs/corpus/utterances.jsonl || $(PY) scripts/make_corpus.py --out runs/corpus

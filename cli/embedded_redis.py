@@ -30,15 +30,15 @@ def server_binary(search_in: Iterable[str] | None = None) -> Path:
     )
 
 
-def embedded_redis(binary: Path, *, port: int, data_dir: Path, log_path: Path) -> ServiceSpec:
-    """Loopback only, append-only file flushed each second: a crash costs at most a second of records."""
+def embedded_redis(binary: Path, *, port: int, data_dir: Path, log_path: Path, fsync: str = "always") -> ServiceSpec:
+    """Loopback only.  fsync `always`: what was answered is on disk, see contract/stores/durability.py."""
     data_dir.mkdir(parents=True, exist_ok=True)
     options = {
         "--port": str(port),
         "--bind": "127.0.0.1",
         "--dir": str(data_dir),
         "--appendonly": "yes",
-        "--appendfsync": "everysec",
+        "--appendfsync": fsync,
         "--save": "",
         "--maxmemory-policy": "noeviction",  # jobs must never be evicted; the audio cache trims itself
         "--stop-writes-on-bgsave-error": "no",

@@ -60,6 +60,7 @@ def plan_services(
                 port=port,
                 data_dir=settings.storage.dir / "redis",
                 log_path=logs / "redis.log",
+                fsync=settings.redis.fsync,
             )
         )
         redis = dataclasses.replace(settings.redis, url=f"redis://127.0.0.1:{port}", is_given=True)

@@ -6,6 +6,7 @@ Policy is here (when to restart, when to give up); the operating system's part i
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from cli.exit_codes import ExitCode, LaunchError
 from cli.processes import Child, ServiceSpec, last_lines
@@ -13,7 +14,7 @@ from cli.processes import Child, ServiceSpec, last_lines
 POLL_S = 0.2
 FIRST_BACK_OFF_S = 0.5
 LONGEST_BACK_OFF_S = 30.0
-STEADY_AFTER_S = 60.0  # alive this long, a service's earlier crashes are forgotten
+STEADY_AFTER_S = 20.0  # alive this long, a service's earlier crashes are forgotten
 CRASHES_BEFORE_READY = 3  # a service that keeps ending before the first "ready" will not get better
 
 
@@ -22,12 +23,27 @@ def back_off_s(crashes: int) -> float:
     return min(LONGEST_BACK_OFF_S, FIRST_BACK_OFF_S * 2.0 ** max(0, crashes - 1))
 
 
+class RunningService(Protocol):
+    """A started service; processes.Child is one."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def exit_status(self) -> int | None: ...
+
+    def ask_to_stop(self) -> None: ...
+
+    def wait(self, timeout_s: float) -> bool: ...
+
+    def kill_group(self) -> None: ...
+
+
 @dataclass
 class Watched:
     """A service and its fortunes; changed by the supervisor's loop alone."""
 
     spec: ServiceSpec
-    child: Child | None = None
+    child: RunningService | None = None
     started_at: float = 0.0
     start_again_at: float = 0.0
     crashes: int = 0
@@ -46,7 +62,9 @@ class Supervisor:
         clock: Callable[[], float],
         say: Callable[[str], None],
         hurry: threading.Event | None = None,
+        start_child: Callable[[ServiceSpec], RunningService] = Child,
     ) -> None:
+        self._start_child = start_child
         self._watched = [Watched(spec) for spec in specs]
         self._clock, self._say = clock, say
         self._hurry = hurry or threading.Event()  # set: nobody waits for a drain any more
@@ -90,7 +108,7 @@ class Supervisor:
         """Process id of each service that runs now."""
         return {w.spec.name: w.child.pid for w in self._watched if w.child is not None}
 
-    def _ended(self, child: Child, timeout_s: float) -> bool:
+    def _ended(self, child: RunningService, timeout_s: float) -> bool:
         give_up_at = self._clock() + timeout_s
         while not self._hurry.is_set() and self._clock() < give_up_at:
             if child.wait(POLL_S):
@@ -98,7 +116,7 @@ class Supervisor:
         return child.exit_status() is not None
 
     def _start(self, watched: Watched) -> None:
-        watched.child = Child(watched.spec)
+        watched.child = self._start_child(watched.spec)
         watched.started_at = self._clock()
         self._say(f"{watched.spec.name}: started (pid {watched.child.pid}), log {watched.spec.log_path}")
 

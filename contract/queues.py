@@ -58,6 +58,7 @@ def make_celery(settings: Settings) -> Celery:
         task_store_errors_even_if_ignored=False,
         task_acks_late=False,
         worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,  # messages wait in Redis for a free thread: a killed worker takes none along
         task_queues=[Queue(name.value) for name in QueueName],  # type: ignore[no-untyped-call] # so it is in kombu
         task_default_queue=QueueName.INTERACTIVE.value,
         task_create_missing_queues=False,

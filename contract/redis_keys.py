@@ -5,7 +5,7 @@
 | `job:{job_id}` | hash | API, then worker | both | `jobs.keep_s` after the end, see `jobs:ended` |
 | `job:{job_id}:chunks` | stream | worker | API | `jobs.chunks_keep_s` after the last write or read |
 | `job:{job_id}:listeners` | string | API | worker | `jobs.chunks_keep_s`; somebody wants chunks |
-| `job:{job_id}:waiters` | string | API | API | a day; counts callers |
+| `job:{job_id}:waiters` | string | API | API | a day, at most as long as the job; counts callers |
 | `jobs:all` | zset | both (Lua) | API | none; ids of erased jobs pruned |
 | `jobs:status:{status}` | zset | both (Lua) | both | none; as above |
 | `jobs:queue:{priority}` | zset | both (Lua) | both | none; a job leaves when claimed |

@@ -154,6 +154,7 @@ KEYS: tuple[Key, ...] = (
     # --- redis
     Key("redis.url", "redis.url", redis_url(), bare=("REDIS_URL",)),
     Key("redis.key_prefix", "redis.prefix", prefix()),
+    Key("redis.fsync", "redis.fsync", choice("always", "everysec")),
     Key("redis.timeout_s", "redis.timeout_s", SECONDS),
     Key("redis.connect_timeout_s", "redis.connect_timeout_s", SECONDS),
     # --- jobs
@@ -170,6 +171,9 @@ KEYS: tuple[Key, ...] = (
     Key("jobs.max_queued_jobs", "jobs.max_queued_jobs", integer(1, 10**7)),
     Key("jobs.max_queued_audio_s", "jobs.max_queued_audio_s", number(1, 1e9)),
     Key("jobs.webhook_secret", "jobs.webhook_secret", text(), short=("MEGATTS3_WEBHOOK_SECRET",), secret=True),
+    # --- worker
+    Key("worker.stuck_after_s", "worker.stuck_after_s", number(1, 86_400)),
+    Key("worker.max_memory", "worker.max_memory_bytes", BYTES),
     # --- limits
     Key("model.inference.max_length", "limits.max_text", integer(1, 10**6), short=("MEGATTS3_MAX_LENGTH",)),
     Key("limits.max_text_openai", "limits.max_text_openai", integer(1, 10**6)),

@@ -130,6 +130,7 @@ class RedisSettings:
     url: str = field(default="redis://localhost:6379", repr=False)  # may hold a password
     is_given: bool = False  # False: nobody named one, the launcher may start its own
     prefix: str = "megatts3"
+    fsync: str = "always"  # of the built-in server: always, everysec
     timeout_s: float = 5.0
     connect_timeout_s: float = 3.0
 
@@ -150,16 +151,24 @@ class JobSettings:
     keep_s: int = 86_400  # an ended job and its audio
     chunks_keep_s: int = 300
     idempotency_keep_s: int = 86_400
-    lease_s: float = 15.0
-    heartbeat_s: float = 3.0
-    sweep_s: float = 5.0
-    resend_after_s: float = 60.0  # a queued job nobody claimed: its message may be lost
+    lease_s: float = 9.0
+    heartbeat_s: float = 2.0
+    sweep_s: float = 2.0
+    resend_after_s: float = 30.0  # a queued job nobody claimed: its message may be lost
     worker_ttl_s: float = 15.0
     max_attempts: int = 2
     concurrency: int = 16  # threads of a worker; a little above the rows of a batch
     max_queued_jobs: int = 10_000
     max_queued_audio_s: float = 36_000.0  # interactive work beyond this is refused
     webhook_secret: str | None = field(default=None, repr=False)  # from the environment only
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """When a worker process must be replaced by a fresh one."""
+
+    stuck_after_s: float = 120.0  # one engine step longer than this will never end
+    max_memory_bytes: int | None = None  # resident; None: nine tenths of the container's limit, if it has one
 
 
 @dataclass(frozen=True)
@@ -181,6 +190,7 @@ class Settings:
     redis: RedisSettings = RedisSettings()
     cache: CacheSettings = CacheSettings()
     jobs: JobSettings = JobSettings()
+    worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
     warnings: tuple[SettingProblem, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)  # field → the file or variable that set it

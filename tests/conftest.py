@@ -47,6 +47,7 @@ class RedisServer:
     def __init__(self, binary: Path, folder: Path) -> None:
         self._binary = binary
         self._folder = folder
+        self.options: tuple[str, ...] = ()  # of the next start, such as ("--appendonly", "yes")
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -61,7 +62,7 @@ class RedisServer:
 
     def start(self) -> None:
         command = [str(self._binary), "--port", str(self.port), "--bind", "127.0.0.1"]
-        command += ["--save", "", "--dir", str(self._folder)]
+        command += ["--save", "", "--dir", str(self._folder), *self.options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until(self._answers, "redis-server answers")
 

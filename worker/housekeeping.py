@@ -1,4 +1,8 @@
-"""What a worker process does beside speaking: says that it lives, and sweeps.  One thread, its own pace."""
+"""What a worker process does beside speaking: says that it lives, and sweeps.  One thread, its own pace.
+
+While the store is away nobody can renew a lease.  When it is back, all leases may have run out though all workers live;
+so whoever saw it away lets one lease pass before it sweeps again.
+"""
 
 import threading
 from collections.abc import Callable
@@ -24,8 +28,12 @@ class Housekeeping:
         every_s: float,
         sweep_every_s: float,
         ttl_s: float,
+        grace_s: float,
         clock: Callable[[], float],
     ) -> None:
+        """grace_s: a lease, see the module; everything else in seconds, too."""
+        self._grace_s = grace_s
+        self._sweep_at = 0.0
         self._registry, self._describe, self._sweep = registry, describe, sweep
         self._watch_engine = watch_engine
         self._every_s, self._sweep_every_s, self._ttl_s = every_s, sweep_every_s, ttl_s
@@ -50,14 +58,14 @@ class Housekeeping:
             self._registry.heartbeat(self._describe(), ttl_s=self._ttl_s)
         except ServiceError as error:
             log.warning("heartbeat_not_written", code=error.code)
+            self._let_leases_pass()
 
     def _run(self) -> None:
-        sweep_at = self._clock()
         while not self._stopping.wait(self._every_s):
             self._watch_engine()
             self.beat()
-            if self._clock() >= sweep_at:
-                sweep_at = self._clock() + self._sweep_every_s
+            if self._clock() >= self._sweep_at:
+                self._sweep_at = self._clock() + self._sweep_every_s
                 self._sweep_once()
 
     def _sweep_once(self) -> None:
@@ -65,6 +73,11 @@ class Housekeeping:
             self._sweep()
         except ServiceError as error:
             log.warning("sweep_not_done", code=error.code)
+            self._let_leases_pass()
+
+    def _let_leases_pass(self) -> None:
+        """No sweep sooner than a lease from now."""
+        self._sweep_at = max(self._sweep_at, self._clock() + self._grace_s)
 
     def _say_goodbye(self) -> None:
         try:

@@ -33,6 +33,7 @@ class Presence:
         self._capabilities: Capabilities | None = None
         self._revision = ""
         self._problem: str | None = "loading"
+        self.was_ready = False
 
     @property
     def ready(self) -> bool:
@@ -41,6 +42,7 @@ class Presence:
     def is_ready(self, capabilities: Capabilities, revision: str) -> None:
         """From now on jobs are welcome."""
         self._capabilities, self._revision, self._problem = capabilities, revision, None
+        self.was_ready = True
 
     def is_not_ready(self, problem: str) -> None:
         """From now on no more jobs, and why."""

@@ -4,6 +4,7 @@ Devices and dtypes are decided here, once, and printed at start.
 """
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -30,13 +31,13 @@ from worker.speaking import Clocks, Speaker
 from worker.speech_engine import SpeechEngine
 from worker.sweep import Swept, VoiceSweep, forget_outdated, sweep
 from worker.voices import VoicePrompts
+from worker.watchdog import Watchdog, memory_limit, resident_bytes
 
 log = event_log(__name__)
 
 PROMPT_CACHE_BYTES = 256 * 2**20  # a prompt of 28 s is about 0.1 MB: thousands of voices
 DRAIN_S = 25.0  # a running job may end by itself for so long after SIGTERM, then it goes back to the queue
 VOICE_GIVEN_UP_S = 600.0  # a voice that is still `preparing` after this took its workers down with it
-EX_ENGINE_DIED = 70  # <sysexits.h> EX_SOFTWARE: whoever supervises this process starts it again
 
 Send = Callable[[TaskName, str, QueueName, str | None], None]
 
@@ -61,7 +62,7 @@ class Runtime:
         jobs = settings.jobs
         clocks = clocks or Clocks()
         self.settings, self.stores, self.engine, self.name = settings, stores, engine, name
-        self._send, self._drain_s, self._leave = send, drain_s, leave
+        self._send, self._drain_s = send, drain_s
         self.leases = LeaseKeeper(stores.jobs, lease_s=jobs.lease_s, heartbeat_s=jobs.heartbeat_s)
         self._cancels = CancelWatch(stores.events, self.leases)
         self.prompts = VoicePrompts(stores, engine, PromptCache(max_bytes=PROMPT_CACHE_BYTES))
@@ -86,6 +87,7 @@ class Runtime:
             every_s=min(jobs.heartbeat_s, jobs.worker_ttl_s / 3),
             sweep_every_s=jobs.sweep_s,
             ttl_s=jobs.worker_ttl_s,
+            grace_s=jobs.lease_s,
             clock=time.monotonic,
         )
 
@@ -104,6 +106,15 @@ class Runtime:
             clock=clocks.unix_s,
         )
         self._draining = threading.Event()
+        self.watchdog = Watchdog(
+            engine,
+            name,
+            stuck_after_s=settings.worker.stuck_after_s,
+            max_memory_bytes=memory_limit(settings.worker.max_memory_bytes),
+            leave=leave,
+            drain=lambda: os.kill(os.getpid(), signal.SIGTERM),
+            resident_bytes=resident_bytes,
+        )
 
     def start(self) -> None:
         """Renew leases, heartbeat and sweep from now on; the worker is not ready yet."""
@@ -115,10 +126,11 @@ class Runtime:
     def become_ready(self, checkpoint: Path) -> None:
         """Start the engine, speak a warm-up, register the checkpoint's voices; then say so.
 
-        Raises what the library raises, and ShippedVoicesError.
+        Raises what the library raises, and ShippedVoicesError.  May be called again after STORE_UNAVAILABLE.
         """
-        self.engine.start()
-        self.engine.warm_up()
+        if not self.engine.is_alive:
+            self.engine.start()
+            self.engine.warm_up()
         shipped = shipped_voices.read_index(checkpoint)
         shipped_voices.register(shipped, self.stores, self.prompts, revision=self.engine.revision)
         self.presence.is_ready(self.engine.capabilities, self.engine.revision)
@@ -171,11 +183,10 @@ class Runtime:
             self.leases.release_all()
 
     def _watch_engine(self) -> None:
-        """An engine that died cannot speak again: leave, so that leases run out and a new process starts."""
+        """Show what it did, and see whether this process must go (watchdog.py)."""
         self.figures.engine(self.engine.counters)
-        if self.presence.ready and not self.engine.is_alive:
-            log.error("engine_died", worker=self.name)
-            self._leave(EX_ENGINE_DIED)
+        if self.presence.was_ready:
+            self.watchdog.look()
 
 
 def load_runtime(settings: Settings, stores: Stores, *, name: str, send: Send) -> Runtime:

@@ -40,6 +40,11 @@ class SpeechEngine(Protocol):
     def is_alive(self) -> bool: ...
 
     @property
+    def stalled_s(self) -> float:
+        """How long the present step has lasted; 0 between steps."""
+        ...
+
+    @property
     def capabilities(self) -> Capabilities: ...
 
     @property

@@ -17,6 +17,7 @@ from contract.redis_keys import RedisKeys
 from contract.schemas import JOB_ID, Job, JobProgress, JobResult, JobStatus, Priority
 from contract.stores.connection import Clock, decoded, lua, translated
 from contract.stores.cursor import Place, decode, encode
+from contract.stores.durability import Durability
 from contract.stores.interfaces import Claim, Created, Heartbeat, JobPage, QueueDepth
 from contract.stores.memory_jobs import LOST
 
@@ -41,6 +42,7 @@ class RedisJobStore:
         self._keep_s = keep_s
         self._idempotency_keep_s = idempotency_keep_s
         self._clock = clock
+        self._durability = Durability(redis)
         self._scripts = {n: redis.register_script(lua("jobs_prelude", f"jobs_{n}")) for n in _SCRIPTS}
 
     def create(self, job: Job, *, share: bool = True, body_hash: str = "") -> Created:
@@ -57,7 +59,7 @@ class RedisJobStore:
         )
         flat = [part for pair in fields.items() for part in pair]
         with translated():
-            outcome, found = self._run("create", job.id, *arguments, *flat, key=key)
+            outcome, found = self._run("create", job.id, *arguments, *flat, key=key, durably=True)
         if outcome == b"conflict":
             raise ServiceError(ErrorCode.CONFLICT, "this Idempotency-Key was used with another body")
         known = self.get(found.decode())
@@ -212,7 +214,9 @@ class RedisJobStore:
         seconds, microseconds = self._redis.time()
         return float(seconds) + float(microseconds) / 1e6
 
-    def _run(self, script: str, job_id: str, *arguments: str | float, key: str = "") -> Any:  # Any: the script's own
+    def _run(  # Any: the script's own
+        self, script: str, job_id: str, *arguments: str | float, key: str = "", durably: bool = False
+    ) -> Any:
         keys = self._keys
         listed = [
             keys.job(job_id),
@@ -228,4 +232,7 @@ class RedisJobStore:
             key,
         ]
         now_s = "" if self._clock is None else repr(self._clock())
-        return self._scripts[script](keys=listed, args=[job_id, now_s, keys.inflight(), *arguments])
+        prepared, args = self._scripts[script], [job_id, now_s, keys.inflight(), *arguments]
+        if durably:
+            return self._durability.run(lambda client: prepared(keys=listed, args=args, client=client))
+        return prepared(keys=listed, args=args)

@@ -74,6 +74,7 @@ class Engine:
         self._open = OpenRequests(self.config.max_segments)
         self._voices = VoiceStates(networks, max_bytes=self.config.cache_bytes)
         self._draining = False
+        self._busy_since: float | None = None  # on our clock; the loop's alone to write
         self._death: str | None = None
         self._thread: threading.Thread | None = None
         self._loop: Loop | None = None
@@ -132,6 +133,16 @@ class Engine:
     def death(self) -> str | None:
         """Why the loop ended though nobody stopped it; None while it runs, or was stopped."""
         return self._death
+
+    @property
+    def stalled_s(self) -> float:
+        """How long the loop has been at one thing, a step or one call between steps; 0 when it waits for work.
+
+        A step takes seconds at most.  One that never ends (a device that hangs) ends nothing by itself: whoever runs
+        this process watches this figure and starts another.
+        """
+        since = self._busy_since
+        return 0.0 if since is None else max(0.0, self.clock() - since)
 
     @property
     def rows_per_step(self) -> int:
@@ -241,7 +252,7 @@ class Engine:
         """
         if self._loop is None:
             self._loop = self._build()
-        for opened in self._mailbox.empty():
+        for opened in self._mailbox.empty(after_each=self._note_progress):
             self._loop.take_in(opened)
         self._loop.turn()
 
@@ -251,6 +262,7 @@ class Engine:
         try:
             self._loop = self._build()
             while self._has_work():
+                self._note_progress()
                 try:
                     self.step()
                 except DeviceLost as error:
@@ -260,12 +272,16 @@ class Engine:
                 except Exception as error:
                     log.exception("engine_step_failed")
                     self._fail_all(type(error).__name__)
+                self._busy_since = None
         except BaseException as error:
             self._death = type(error).__name__
             log.exception("engine_died")
             raise
         finally:
             self._end()
+
+    def _note_progress(self) -> None:
+        self._busy_since = self.clock()
 
     def _has_work(self) -> bool:
         """Wait for something to do.  False when the loop is to end."""

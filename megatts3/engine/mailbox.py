@@ -68,12 +68,13 @@ class Mailbox(Generic[T]):
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._arrived or self._calls)
 
-    def empty(self) -> list[T]:
-        """Make the calls that wait, and return what arrived."""
+    def empty(self, *, after_each: Callable[[], None] = lambda: None) -> list[T]:
+        """Make the calls that wait, and return what arrived.  `after_each` call it is told."""
         with self._changed:
             arrived, calls = list(self._arrived), list(self._calls)
             self._arrived.clear()
             self._calls.clear()
         for run in calls:
             run()
+            after_each()
         return arrived

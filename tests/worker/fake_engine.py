@@ -104,6 +104,7 @@ class FakeEngine:
     """See worker.speech_engine.SpeechEngine."""
 
     revision = "fake-1"
+    stalled_s = 0.0
     device = "cpu"
 
     def __init__(self, *, has_encoder: bool = True) -> None:

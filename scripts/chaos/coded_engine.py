@@ -1,0 +1,180 @@
+"""An engine that sleeps as a GPU would and whose sound says whose it is.  No networks.
+
+Texts are sentences of coded_text.py; a voice is a recording with a code in it.  Some texts are poison: one ends the
+process at once, one hangs the engine for ever.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from megatts3.api import (
+    Capabilities,
+    Counters,
+    Plan,
+    PlannedSegment,
+    Progress,
+    SamplingParams,
+    SegmentResult,
+    SynthesisRequest,
+    VoicePrompt,
+    Waveform,
+    decode,
+)
+from megatts3.errors import Cancelled, DeadlineExceeded, EngineStopped, TextEmpty
+from scripts.chaos.coded_audio import SAMPLE_RATE, Coded, codes_in, samples_of
+from scripts.chaos.coded_text import CRASH, HANG, SENTENCE
+
+FRAMES = 16  # of a planned segment; nothing here is rendered from it
+LOOK_AGAIN_S = 0.01
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """What the front end gives: see megatts3.pipeline.plan.Phonemized."""
+
+    text: str
+    phones: tuple[int, ...] = (1, 2)
+    tones: tuple[int, ...] = (0, 0)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast it is: `rows` segments at once, each for `steps` steps of `step_s`."""
+
+    rows: int = 4
+    step_s: float = 0.02
+    steps: int = 8
+
+
+class CodedEngine:
+    """See worker.speech_engine.SpeechEngine.  `spoken_log`: one line for each segment that was computed."""
+
+    revision = "coded-1"
+    device = "cpu"
+
+    def __init__(self, pace: Pace, *, spoken_log: Path | None = None) -> None:
+        self.pace = pace
+        self.capabilities = Capabilities(encoder=True, g2p_network=False, name="coded")
+        self.counters = Counters()
+        self.clock = time.monotonic
+        self.rows = threading.BoundedSemaphore(pace.rows)
+        self._spoken_log = spoken_log
+        self._hung_since: float | None = None
+        self._is_alive = False
+
+    @property
+    def is_alive(self) -> bool:
+        return self._is_alive
+
+    @property
+    def stalled_s(self) -> float:
+        """How long the present step has lasted."""
+        return 0.0 if self._hung_since is None else self.clock() - self._hung_since
+
+    def start(self) -> None:
+        self._is_alive = True
+
+    def stop(self) -> None:
+        self._is_alive = False
+
+    def warm_up(self) -> None:
+        time.sleep(self.pace.step_s)
+
+    def prepare_voice(self, data: bytes, *, latent: NDArray[Any] | None = None) -> VoicePrompt:  # noqa: ARG002
+        heard = decode(data).samples
+        (code,) = codes_in(np.where(np.abs(heard) > 0.3, heard, 0.0))
+        carried = np.full((4, 32), float(code.voice), dtype=np.float32)
+        return VoicePrompt(carried, phones=(145, 148), tones=(0, 0), durations=(8, 8), loudness_lufs=-20.0)
+
+    def segments(self, text: str) -> Sequence[Sentence]:
+        """The text front end: sentences."""
+        found = [Sentence(match.group()) for match in SENTENCE.finditer(text)]
+        if not found:
+            raise TextEmpty
+        return found
+
+    def plan(self, text: str, voice: VoicePrompt, params: SamplingParams) -> Plan:  # noqa: ARG002
+        return Plan(
+            tuple(
+                PlannedSegment(index, each.text, each.phones, each.tones, (FRAMES,))
+                for index, each in enumerate(self.segments(text))
+            )
+        )
+
+    def submit(self, request: SynthesisRequest) -> "Running":
+        if CRASH in request.text:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if HANG in request.text:
+            self._hung_since = self.clock()
+        return Running(self, request)
+
+    def speak(self, text: str, voice: VoicePrompt) -> Waveform:
+        matched = SENTENCE.search(text)
+        assert matched is not None, text
+        number, part, parts = map(int, matched.groups())
+        if self._spoken_log is not None:
+            with self._spoken_log.open("a", encoding="ascii") as log:
+                log.write(f"{number} {part} {int(voice.latent[0, 0])} {os.getpid()}\n")
+        return Waveform(samples_of(Coded(number, part, parts, int(voice.latent[0, 0]))), SAMPLE_RATE)
+
+
+class Running:
+    """One request under way; runs on the thread that iterates, as many rows at once as the pace allows."""
+
+    def __init__(self, engine: CodedEngine, request: SynthesisRequest) -> None:
+        self._engine, self._request = engine, request
+        passage = request.passage
+        self._segments = engine.segments(request.text) if passage is None else passage.segments
+        self._first = 0 if passage is None else passage.first
+        self._count = len(self._segments) if passage is None else passage.count
+        self._done = self._steps = 0
+        self._cancelled = threading.Event()
+
+    @property
+    def progress(self) -> Progress:
+        count, steps = len(self._segments), self._engine.pace.steps
+        return Progress(self._done, count, self._steps, count * steps)
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cancel()
+
+    def __iter__(self) -> Iterator[SegmentResult]:
+        for index, segment in enumerate(self._segments, start=self._first):
+            while not self._engine.rows.acquire(timeout=LOOK_AGAIN_S):
+                self._look()
+            try:
+                for _ in range(self._engine.pace.steps):
+                    self._look()
+                    time.sleep(self._engine.pace.step_s)
+                    self._steps += 1
+                spoken = self._engine.speak(segment.text, self._request.voice)
+            finally:
+                self._engine.rows.release()
+            self._done += 1
+            yield SegmentResult(index, self._count, spoken, segment.text, planned_s=spoken.duration_s)
+
+    def _look(self) -> None:
+        """Between two steps; a hung engine never comes to its next one."""
+        while self._engine.stalled_s:
+            time.sleep(LOOK_AGAIN_S)
+        if self._cancelled.is_set():
+            raise Cancelled(self._request.request_id)
+        if self._request.deadline_s is not None and self._engine.clock() >= self._request.deadline_s:
+            raise DeadlineExceeded(self._request.request_id)
+        if not self._engine.is_alive:
+            raise EngineStopped
