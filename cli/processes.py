@@ -22,6 +22,8 @@ class ServiceSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
     is_vital: bool = True  # False: the service starts and goes on without it
+    renews: bool = False  # part of a rolling restart: one after another, or by itself on `renew_signal`
+    renew_signal: signal.Signals | None = None
 
 
 class Child:

@@ -1,6 +1,7 @@
 """What one machine runs: Redis (unless one was named), a worker a device, the API.  In starting order."""
 
 import dataclasses
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from contract.settings import Settings
 PROJECT = Path(__file__).resolve().parent.parent
 GUNICORN_CONFIG = PROJECT / "configs" / "gunicorn.py"
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own variable
-API_STOP_S = 40.0  # open requests end or are given up; gunicorn's own graceful time is shorter
+API_STOP_MORE_S = 20.0  # beyond the longest sync answer; gunicorn's own graceful time is shorter
 MONITOR_STOP_S = 5.0
 WORKER_STOP_S = 45.0  # a worker drains for worker.app.DRAIN_S, then hands its jobs back
 
@@ -28,6 +29,11 @@ class Plan:
     services: tuple[ServiceSpec, ...]
     has_own_redis: bool
     metrics_url: str | None = None  # None: no figures are kept
+
+
+def api_stop_s(settings: Settings) -> float:
+    """Seconds an API process may take to stop: an accepted sync request is still answered."""
+    return settings.api.sync_wait_s + API_STOP_MORE_S
 
 
 def log_dir(settings: Settings) -> Path:
@@ -86,7 +92,9 @@ def plan_services(
             services.append(_worker(settings, f"worker{index}", env | {"MEGATTS3_INFERENCE_DEVICE": device}, logs))
     if role.has_api:
         argv = (sys.executable, "-m", "gunicorn", "-c", str(GUNICORN_CONFIG), "megatts3_server.wsgi:app")
-        services.append(ServiceSpec("api", argv, logs / "api.log", API_STOP_S, env=env))
+        stop_s = api_stop_s(settings)
+        spec = ServiceSpec("api", argv, logs / "api.log", stop_s, env=env, renews=True, renew_signal=signal.SIGHUP)
+        services.append(spec)
     if metrics_dir is not None and metrics_url is not None:
         services.append(_monitor(settings, metrics_dir, env, logs, role))
     return Plan(settings, tuple(services), has_own_redis, metrics_url)
@@ -126,4 +134,4 @@ def _worker(settings: Settings, name: str, env: dict[str, str], logs: Path) -> S
         *("--hostname", f"{name}@%h", "--loglevel", settings.logging.level),
         *("--without-gossip", "--without-mingle"),  # workers need to know nothing of each other
     )
-    return ServiceSpec(name, argv, logs / f"{name}.log", WORKER_STOP_S, env=env)
+    return ServiceSpec(name, argv, logs / f"{name}.log", WORKER_STOP_S, env=env, renews=True)

@@ -6,6 +6,7 @@ Policy is here (when to restart, when to give up); the operating system's part i
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Protocol
 
 from cli.exit_codes import ExitCode, LaunchError
@@ -47,6 +48,7 @@ class Watched:
     started_at: float = 0.0
     start_again_at: float = 0.0
     crashes: int = 0
+    restart_by: float | None = None  # asked to stop, to be started again at once; killed if it has not by then
 
 
 class Supervisor:
@@ -83,26 +85,45 @@ class Supervisor:
                     self._start(watched)
                 continue
             status = watched.child.exit_status()
-            if status is None:
-                continue
-            self._note_exit(watched, status, now)
+            if status is not None:
+                self._note_exit(watched, status, now)
+            elif watched.restart_by is not None and now >= watched.restart_by:
+                self._say(f"{watched.spec.name}: did not stop in time ({watched.spec.stop_timeout_s:g} s), killed")
+                watched.child.kill_group()
 
     def run(self, stop: threading.Event) -> None:
         """Watch until asked to stop."""
         while not stop.wait(POLL_S):
             self.tick()
 
+    def restart(self, watched: Watched) -> None:
+        """Ask one service to stop; `tick` starts it again, which is no crash."""
+        if watched.child is not None:
+            watched.restart_by = self._clock() + watched.spec.stop_timeout_s
+            watched.child.ask_to_stop()
+
     def stop(self) -> None:
-        """Drain: each service, last started first, has its own time; then its whole group is killed."""
-        for watched in reversed(self._watched):
-            child, watched.child = watched.child, None
-            if child is None:
-                continue
-            child.ask_to_stop()
+        """Drain: each kind of service, last started first, has its own time; then its whole group is killed.
+
+        Services of one kind (worker0, worker1 …) stop together.
+        """
+        for _, kind in groupby(reversed(self._watched), key=lambda w: w.spec.name.rstrip("0123456789")):
+            together = [(watched, watched.child) for watched in kind if watched.child is not None]
+            for watched, child in together:
+                watched.child = None
+                child.ask_to_stop()
+            self._see_off(together)
+
+    def _see_off(self, together: Sequence[tuple[Watched, RunningService]]) -> None:
+        for watched, child in together:
             if not self._ended(child, watched.spec.stop_timeout_s):
                 self._say(f"{watched.spec.name}: did not stop in time ({watched.spec.stop_timeout_s:g} s), killed")
             child.kill_group()  # also after a clean exit: a grandchild may have been left
             self._say(f"{watched.spec.name}: stopped")
+
+    @property
+    def watched(self) -> Sequence[Watched]:
+        return tuple(self._watched)
 
     def pids(self) -> dict[str, int]:
         """Process id of each service that runs now."""
@@ -124,6 +145,10 @@ class Supervisor:
         assert watched.child is not None
         watched.child.kill_group()
         watched.child = None
+        if watched.restart_by is not None:
+            watched.restart_by = None
+            self._start(watched)
+            return
         watched.crashes = 1 if now - watched.started_at > STEADY_AFTER_S else watched.crashes + 1
         how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
         if watched.spec.is_vital and not self.was_ready and watched.crashes >= CRASHES_BEFORE_READY:

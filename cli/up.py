@@ -7,6 +7,7 @@ import socket
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -17,6 +18,7 @@ from cli.exit_codes import ExitCode, LaunchError
 from cli.ports import is_free
 from cli.readiness import describe, is_ready, write_ready_file
 from cli.roles import Role
+from cli.rolling import Rolling
 from cli.services import Plan, local_host, log_dir, plan_services
 from cli.storage_lock import hold_storage
 from cli.supervisor import POLL_S, Supervisor
@@ -83,7 +85,13 @@ def run(settings: Settings, options: UpOptions) -> ExitCode:
             if wait_until_ready(supervisor, plan, options, stop.wanted):
                 supervisor.was_ready = True
                 report_ready(supervisor, plan, options)
-                supervisor.run(stop.wanted)
+                rolling = Rolling(supervisor, is_up=ready_in_registry(plan.settings), say=say)
+                while not stop.wanted.wait(POLL_S):
+                    supervisor.tick()
+                    if stop.renewal.is_set():
+                        stop.renewal.clear()
+                        rolling.begin()
+                    rolling.tick()
             say("stopping: requests first, then running jobs, then Redis")
         finally:
             if options.ready_file is not None:
@@ -94,15 +102,16 @@ def run(settings: Settings, options: UpOptions) -> ExitCode:
 
 
 class StopRequest:
-    """The first SIGTERM or Ctrl-C asks for an orderly stop, a second one for an immediate one."""
+    """The first SIGTERM or Ctrl-C asks for an orderly stop, a second one for an immediate one; SIGHUP for a renewal."""
 
     def __init__(self) -> None:
-        self.wanted, self.hurry = threading.Event(), threading.Event()
+        self.wanted, self.hurry, self.renewal = threading.Event(), threading.Event(), threading.Event()
 
     def listen(self) -> None:
         """From now on, to the end: the drain must not be cut short by a signal's default action."""
         signal.signal(signal.SIGTERM, self._note)
         signal.signal(signal.SIGINT, self._note)
+        signal.signal(signal.SIGHUP, lambda _signum, _frame: self.renewal.set())
 
     def _note(self, _signum: int, _frame: FrameType | None) -> None:
         (self.hurry if self.wanted.is_set() else self.wanted).set()
@@ -192,6 +201,19 @@ def part_is_ready(plan: Plan, role: Role) -> bool:
             return False
         return any(worker.ready and worker.host == socket.gethostname() for worker in workers)
     return is_ready(base_url(plan.settings), path="/health" if role is Role.ALL else "/health/live")
+
+
+def ready_in_registry(settings: Settings) -> Callable[[str, int], bool]:
+    """Whether a worker of this process id says that it is ready."""
+    workers = open_stores(settings).workers
+
+    def is_up(_name: str, pid: int) -> bool:
+        try:
+            return any(worker.pid == pid and worker.ready for worker in workers.list())
+        except ServiceError:
+            return False
+
+    return is_up
 
 
 def report_ready(supervisor: Supervisor, plan: Plan, options: UpOptions) -> None:

@@ -16,7 +16,9 @@ worker_class = "gevent"
 worker_connections = 2000
 preload_app = False
 timeout = 60  # seconds an event loop may stand still before its process is replaced; not a request's time
-graceful_timeout = 30  # seconds open requests have on SIGTERM; below what the launcher and compose allow
+# Seconds open requests have on SIGTERM: an accepted one is answered, and a sync answer may take so long.  Long-polls
+# are told (post_worker_init) and hold nobody up.  Below what the launcher allows; compose's stop_grace_period, too.
+graceful_timeout = _settings.api.sync_wait_s + 10
 keepalive = 5
 backlog = 2048
 limit_request_line = 8190
@@ -25,3 +27,9 @@ accesslog = None  # requests are told by our own log, without queries
 errorlog = "-"
 proc_name = "megatts3-api"
 control_socket_disable = True
+
+
+def post_worker_init(worker):  # noqa: ANN001, ANN201 - gunicorn's hook
+    from megatts3_server import draining  # noqa: PLC0415 - only once gevent has patched this process
+
+    draining.watch(worker)

@@ -32,6 +32,11 @@ def install(app: flask.Flask, built: Services) -> None:
     app.extensions[_NAME] = built
 
 
+def of_app(app: flask.Flask) -> Services:
+    """Outside a request."""
+    return cast("Services", app.extensions[_NAME])
+
+
 def services() -> Services:
     """Of the current app.  KeyError when nothing was wired: that is a mistake of ours."""
     return cast("Services", flask.current_app.extensions[_NAME])

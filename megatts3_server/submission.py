@@ -200,9 +200,18 @@ class Submission:
         return ended or job
 
     def wait(
-        self, job_id: str, until: Callable[[Job], bool], *, timeout_s: float, is_gone: Callable[[], bool]
+        self,
+        job_id: str,
+        until: Callable[[Job], bool],
+        *,
+        timeout_s: float,
+        is_gone: Callable[[], bool],
+        may_end_early: bool = False,
     ) -> Job | None:
-        """The job once `until` holds; None when the time is up.  Raises JOB_NOT_FOUND, ClientGone."""
+        """The job once `until` holds; None when the time is up.  Raises JOB_NOT_FOUND, ClientGone.
+
+        may_end_early: as in WaitRoom.wait
+        """
 
         def look() -> Job | None:
             job = self._stores.jobs.get(job_id)
@@ -210,7 +219,7 @@ class Submission:
                 raise ServiceError(ErrorCode.JOB_NOT_FOUND, job_id=job_id)
             return job if until(job) else None
 
-        return self._wait_room.wait(job_id, look, timeout_s=timeout_s, is_gone=is_gone)
+        return self._wait_room.wait(job_id, look, timeout_s=timeout_s, is_gone=is_gone, may_end_early=may_end_early)
 
     def audio(self, job: Job) -> bytes:
         """A done job's audio.  Never empty: what was erased meanwhile is JOB_NOT_FOUND."""

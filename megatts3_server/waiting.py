@@ -37,6 +37,7 @@ class WaitRoom:
         self._bells: defaultdict[str, set[threading.Event]] = defaultdict(set)
         self._listener: threading.Thread | None = None
         self._stop = threading.Event()
+        self._draining = threading.Event()
 
     def wait(
         self,
@@ -45,9 +46,11 @@ class WaitRoom:
         *,
         timeout_s: float,
         is_gone: Callable[[], bool] = lambda: False,
+        may_end_early: bool = False,
     ) -> T | None:
         """The first answer of `look` that is not None; None when the time is up.
 
+        may_end_early: the caller can ask again; its time is up when this process is to stop.
         Raises ClientGone.  A store that is away meanwhile is waited for, as everything else is.
         """
         deadline = time.monotonic() + timeout_s
@@ -61,6 +64,8 @@ class WaitRoom:
                 while not bell.is_set() and (left := recheck_at - time.monotonic()) > 0:
                     if is_gone():
                         raise ClientGone
+                    if may_end_early and self._draining.is_set():
+                        return _look_again(look)
                     bell.wait(min(left, _GLANCE_S))
                 if time.monotonic() >= deadline:
                     return _look_again(look)
@@ -69,6 +74,10 @@ class WaitRoom:
         """How many wait now, in this process."""
         with self._lock:
             return sum(len(bells) for bells in self._bells.values())
+
+    def drain(self) -> None:
+        """This process is to stop: who only looks on is answered now, who waits for speech still gets it."""
+        self._draining.set()
 
     def close(self) -> None:
         """Stop the listener; waiters go on by themselves."""

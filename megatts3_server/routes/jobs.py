@@ -66,6 +66,7 @@ def show_job(job_id: str) -> flask.Response:
             lambda j: j.status is not seen,
             timeout_s=min(wait_s, sync_time_left_s()),
             is_gone=caller().is_gone,
+            may_end_early=True,
         )
         job = changed or _job(job_id)
     response = flask.jsonify(job_response.shown(job, built.stores.jobs))

@@ -30,10 +30,11 @@ from megatts3.api import (
     decode,
 )
 from megatts3.errors import Cancelled, DeadlineExceeded, EngineStopped, TextEmpty
+from megatts3.pipeline.plan import Phonemized
 from scripts.chaos.coded_audio import SAMPLE_RATE, Coded, codes_in, samples_of
 from scripts.chaos.coded_text import CRASH, HANG, SENTENCE
 
-FRAMES = 16  # of a planned segment; nothing here is rendered from it
+FRAMES = 8  # of each phone of a planned segment; nothing here is rendered from it
 LOOK_AGAIN_S = 0.01
 
 
@@ -42,8 +43,18 @@ class Sentence:
     """What the front end gives: see megatts3.pipeline.plan.Phonemized."""
 
     text: str
-    phones: tuple[int, ...] = (1, 2)
-    tones: tuple[int, ...] = (0, 0)
+
+    @property
+    def phones(self) -> tuple[int, ...]:
+        return tuple(self.text.encode())
+
+    @property
+    def tones(self) -> tuple[int, ...]:
+        return (0,) * len(self.phones)
+
+
+def planned(index: int, segment: Phonemized) -> PlannedSegment:
+    return PlannedSegment(index, segment.text, segment.phones, segment.tones, (FRAMES,) * len(segment.phones))
 
 
 @dataclass(frozen=True)
@@ -95,7 +106,7 @@ class CodedEngine:
         carried = np.full((4, 32), float(code.voice), dtype=np.float32)
         return VoicePrompt(carried, phones=(145, 148), tones=(0, 0), durations=(8, 8), loudness_lufs=-20.0)
 
-    def segments(self, text: str) -> Sequence[Sentence]:
+    def read(self, text: str) -> Sequence[Sentence]:
         """The text front end: sentences."""
         found = [Sentence(match.group()) for match in SENTENCE.finditer(text)]
         if not found:
@@ -103,19 +114,15 @@ class CodedEngine:
         return found
 
     def plan(self, text: str, voice: VoicePrompt, params: SamplingParams) -> Plan:  # noqa: ARG002
-        return Plan(
-            tuple(
-                PlannedSegment(index, each.text, each.phones, each.tones, (FRAMES,))
-                for index, each in enumerate(self.segments(text))
-            )
-        )
+        return Plan(tuple(planned(index, each) for index, each in enumerate(self.read(text))))
 
     def submit(self, request: SynthesisRequest) -> "Running":
-        if CRASH in request.text:
+        running = Running(self, request)
+        if any(CRASH in segment.text for segment in running.segments):
             os.kill(os.getpid(), signal.SIGKILL)
-        if HANG in request.text:
+        if any(HANG in segment.text for segment in running.segments):
             self._hung_since = self.clock()
-        return Running(self, request)
+        return running
 
     def speak(self, text: str, voice: VoicePrompt) -> Waveform:
         matched = SENTENCE.search(text)
@@ -133,15 +140,15 @@ class Running:
     def __init__(self, engine: CodedEngine, request: SynthesisRequest) -> None:
         self._engine, self._request = engine, request
         passage = request.passage
-        self._segments = engine.segments(request.text) if passage is None else passage.segments
+        self.segments = engine.read(request.text) if passage is None else passage.segments
         self._first = 0 if passage is None else passage.first
-        self._count = len(self._segments) if passage is None else passage.count
+        self._count = len(self.segments) if passage is None else passage.count
         self._done = self._steps = 0
         self._cancelled = threading.Event()
 
     @property
     def progress(self) -> Progress:
-        count, steps = len(self._segments), self._engine.pace.steps
+        count, steps = len(self.segments), self._engine.pace.steps
         return Progress(self._done, count, self._steps, count * steps)
 
     def cancel(self) -> None:
@@ -154,7 +161,7 @@ class Running:
         self.cancel()
 
     def __iter__(self) -> Iterator[SegmentResult]:
-        for index, segment in enumerate(self._segments, start=self._first):
+        for index, segment in enumerate(self.segments, start=self._first):
             while not self._engine.rows.acquire(timeout=LOOK_AGAIN_S):
                 self._look()
             try:
@@ -166,7 +173,8 @@ class Running:
             finally:
                 self._engine.rows.release()
             self._done += 1
-            yield SegmentResult(index, self._count, spoken, segment.text, planned_s=spoken.duration_s)
+            plan = planned(index, segment)
+            yield SegmentResult(index, self._count, spoken, segment.text, spoken.duration_s, plan)
 
     def _look(self) -> None:
         """Between two steps; a hung engine never comes to its next one."""

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -18,13 +19,14 @@ import redis
 from cli.embedded_redis import embedded_redis, server_binary
 from cli.ports import free_port
 from cli.processes import ServiceSpec
-from cli.services import API_STOP_S, GUNICORN_CONFIG, PROJECT, WORKER_STOP_S
+from cli.services import GUNICORN_CONFIG, PROJECT, WORKER_STOP_S
 from cli.supervisor import Supervisor
 from contract.redis_keys import RedisKeys
 from scripts.chaos.nursery import Nursery
 
 READY_WITHIN_S = 180.0
 TICK_S = 0.05
+API_STOP_S = 30.0  # at the very end nobody waits for long any more
 DISK_BYTES = 48 * 2**20
 
 
@@ -107,7 +109,15 @@ class Stage:
         ]
         services += [self.worker_spec(f"worker{n}", environment) for n in range(self.cast.workers)]
         argv = (sys.executable, "-m", "gunicorn", "-c", str(GUNICORN_CONFIG), "megatts3_server.wsgi:app")
-        services.append(ServiceSpec("api", argv, logs / "api.log", API_STOP_S, env=environment, cwd=PROJECT))
+        services.append(
+            ServiceSpec(
+                *("api", argv, logs / "api.log", API_STOP_S),
+                env=environment,
+                cwd=PROJECT,
+                renews=True,
+                renew_signal=signal.SIGHUP,
+            )
+        )
         return tuple(services)
 
     def worker_spec(self, name: str, environment: Mapping[str, str]) -> ServiceSpec:
@@ -117,7 +127,7 @@ class Stage:
             *("--without-gossip", "--without-mingle"),
         )
         log = self.folder / "logs" / f"{name}.log"
-        return ServiceSpec(name, argv, log, WORKER_STOP_S, env=environment, cwd=PROJECT)
+        return ServiceSpec(name, argv, log, WORKER_STOP_S, env=environment, cwd=PROJECT, renews=True)
 
     def start(self) -> None:
         """Start everything and wait until every worker is ready."""
