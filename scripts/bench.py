@@ -2,9 +2,9 @@
 
     python scripts/bench.py short        # two ratios, under three minutes; ends with 1 below what they must reach
     python scripts/bench.py full         # everything; fills docs/performance.md
-    python scripts/bench.py closed --clients 16 --requests 32 --contenders ours,reference
+    python scripts/bench.py closed --clients 16 --requests 32 --contenders ours reference
     python scripts/bench.py offered --rate 2.5 --requests 32
-    python scripts/bench.py official --contenders ours,baseline
+    python scripts/bench.py official --contenders ours baseline
 
 Ratios are of one run; absolute figures are this machine's.  Writes --out, a JSON file.  Ends with 1 when a figure
 misses what it must reach or a sound was not what had been planned, whichever mode it is.
@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from megatts3.benchmark import suites
+from megatts3.benchmark.contender import BASELINE, OURS, OURS_BF16, REFERENCE
 from megatts3.benchmark.report import fill_section, to_json, to_markdown
 from megatts3.benchmark.suites import Findings, Setup
 from megatts3.engine.config import EngineConfig
@@ -38,7 +39,7 @@ def main() -> int:
         voices=chosen.voices,
         rounds=chosen.rounds,
         seed=chosen.seed,
-        contenders=tuple(chosen.contenders.split(",")),
+        contenders=tuple(chosen.contenders or _contenders(chosen)),
     )
     findings = _measure(chosen, setup)
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +56,12 @@ def main() -> int:
     for line in findings.failed:
         print(f"failed: {line}", file=sys.stderr)
     return 1 if findings.failed else 0
+
+
+def _contenders(chosen: argparse.Namespace) -> list[str]:
+    """All; the engine in bfloat16 besides, where the processor is good at it and no precision was asked for."""
+    both = chosen.precision is None and suites.does_bf16(chosen.device)
+    return [OURS, *([OURS_BF16] if both else []), REFERENCE, BASELINE]
 
 
 def _measure(chosen: argparse.Namespace, setup: Setup) -> Findings:
@@ -88,7 +95,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--voices", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=2, help="the contenders take turns inside each")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--contenders", default="ours,reference,baseline")
+    parser.add_argument("--contenders", nargs="+", choices=[OURS, OURS_BF16, REFERENCE, BASELINE], help="default: all")
     parser.add_argument("--clients", type=int, default=16, help="of mode closed")
     parser.add_argument("--rate", type=float, default=1.0, help="requests a second, of mode offered")
     parser.add_argument("--requests", type=int, default=32, help="of modes closed and offered")

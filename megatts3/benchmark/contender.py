@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     _Answer = queue.SimpleQueue[Waveform | "_End"]
 
-OURS, REFERENCE, BASELINE = "ours", "reference", "baseline"
+OURS, OURS_BF16, REFERENCE, BASELINE = "ours", "ours, bf16", "reference", "baseline"
+OUR_NAMES = (OURS, OURS_BF16)
 
 
 class Contender(Protocol):
@@ -129,18 +130,16 @@ def _in_precision(networks: Networks, config: EngineConfig) -> Networks:
 class Ours:
     """The engine."""
 
-    name = OURS
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, name: str = OURS) -> None:
+        self.engine, self.name = engine, name
         self._numbers = count()
 
     @classmethod
-    def of(cls, subject: Subject, config: EngineConfig) -> Self:
-        """Started and warm."""
+    def of(cls, subject: Subject, config: EngineConfig, name: str = OURS) -> Self:
+        """Started."""
         engine = Engine(_in_precision(subject.networks, config), subject.frontend, config)
         engine.start()
-        return cls(engine)
+        return cls(engine, name)
 
     def speak(self, request: BenchRequest) -> Iterator[Waveform]:
         asked = SynthesisRequest(f"bench-{next(self._numbers)}", request.text, request.voice.prompt, request.params)

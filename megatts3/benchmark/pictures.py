@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from megatts3.benchmark.contender import OURS
+from megatts3.benchmark.judged import of_ours_under_load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def draw_latency(path: Path, cells: Sequence[Cell]) -> None:
     """Latency and time to first audio of ours over the clients, and the throughput; the others as points."""
-    ours = [c for c in cells if c.contender == OURS and c.mode == "closed"]
+    ours = of_ours_under_load(cells)
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     waits, throughput = figure.subplots(1, 2)
@@ -27,8 +27,8 @@ def draw_latency(path: Path, cells: Sequence[Cell]) -> None:
     waits.plot(clients, [c.latency_p50 for c in ours], "o-", label="p50")
     waits.plot(clients, [c.first_audio_p50 for c in ours], "o--", label="first audio, p50")
     waits.set(xscale="log", yscale="log", xlabel="clients", ylabel="seconds", title="latency")
-    throughput.plot(clients, [c.audio_per_s for c in ours], "o-", label=OURS)
-    for other in (c for c in cells if c.contender != OURS):
+    throughput.plot(clients, [c.audio_per_s for c in ours], "o-", label=ours[0].contender)
+    for other in (c for c in cells if c.contender != ours[0].contender):
         throughput.plot([other.load], [other.audio_per_s], "s", label=other.contender)
     throughput.set(xscale="log", xlabel="clients", ylabel="seconds of sound a second", title="throughput")
     throughput.set_ylim(bottom=0.0)
@@ -42,7 +42,7 @@ def draw_latency(path: Path, cells: Sequence[Cell]) -> None:
 
 def draw_occupancy(path: Path, cells: Sequence[Cell]) -> None:
     """Rows a step and padding over the clients."""
-    ours = [c for c in cells if c.contender == OURS and c.mode == "closed"]
+    ours = of_ours_under_load(cells)
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     FigureCanvasAgg(figure)
     rows, padding = figure.subplots(1, 2)

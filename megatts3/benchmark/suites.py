@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -46,7 +46,7 @@ class Setup:
     voices: int = 4
     rounds: int = 2
     seed: int = 1
-    contenders: tuple[str, ...] = (who.OURS, who.REFERENCE, who.BASELINE)
+    contenders: tuple[str, ...] = (who.OURS, who.OURS_BF16, who.REFERENCE, who.BASELINE)
 
 
 @dataclass
@@ -69,9 +69,11 @@ class Bench:
 
     def __init__(self, subject: Subject, setup: Setup, say: Say) -> None:
         self.subject, self.setup, self.say = subject, setup, say
-        self.ceiling = matrix_ceiling(setup.engine.device, _DTYPES.get(setup.engine.precision, torch.float32))
+        device = setup.engine.device
+        self._ceilings = {name: matrix_ceiling(device, _dtype(name, setup)) for name in setup.contenders}
         make: dict[str, Callable[[], Contender]] = {
             who.OURS: lambda: Ours.of(subject, setup.engine),
+            who.OURS_BF16: lambda: Ours.of(subject, replace(setup.engine, precision="bf16"), who.OURS_BF16),
             who.REFERENCE: lambda: who.reference(subject),
             who.BASELINE: lambda: who.upstream_way(subject),
         }
@@ -95,10 +97,10 @@ class Bench:
                 windows[name].append(closed_loop(self.contenders[name], asked, clients))
         return [self._cell(name, "closed", clients, windows[name], asked) for name in names]
 
-    def offered(self, asked: Sequence[BenchRequest], per_second: float) -> Cell:
-        """Ours alone: the others cannot keep any load that it can."""
-        window = offered_load(self.contenders[who.OURS], asked, per_second, self.setup.seed)
-        return self._cell(who.OURS, "offered", per_second, [window], asked)
+    def offered(self, asked: Sequence[BenchRequest], name: str, per_second: float) -> Cell:
+        """Requests that come when they like, to one contender."""
+        window = offered_load(self.contenders[name], asked, per_second, self.setup.seed)
+        return self._cell(name, "offered", per_second, [window], asked)
 
     def close(self) -> None:
         for contender in self.contenders.values():
@@ -109,7 +111,7 @@ class Bench:
     ) -> Cell:
         operations = len(windows) * request_operations(self.subject.networks.dit.config, asked)
         threads = torch.get_num_threads()
-        found = cell(name, mode, load, windows, operations=operations, ceiling=self.ceiling, threads=threads)
+        found = cell(name, mode, load, windows, operations=operations, ceiling=self._ceilings[name], threads=threads)
         self.say(
             f"{self.subject.name}, {mode} {load:g}, {name}: {found.audio_per_s:.2f} s of sound a second,"
             f" {found.processor_per_audio_s:.3f} s of processor each, p95 {found.latency_p95:.2f} s,"
@@ -145,16 +147,17 @@ def _installed(bench: Bench, findings: Findings, clients: Sequence[int]) -> None
     endless = texts.mixed_texts(setup.seed)  # no text is ever asked for twice
     side = bench.ask(list(islice(endless, 2 * SIDE_BY_SIDE_CLIENTS)))
     findings.cells["side by side"] = sides = bench.closed(side, SIDE_BY_SIDE_CLIENTS, setup.contenders, setup.rounds)
+    ours = max((c for c in sides if c.contender in who.OUR_NAMES), key=lambda c: c.audio_per_s).contender
     loads = findings.cells["latency against load"] = []
     for count in clients:
         asked = bench.ask(list(islice(endless, max(8, 2 * count))))
-        loads += bench.closed(asked, count, setup.contenders if count == 1 else (who.OURS,), 1)
-    best = max((c for c in loads if c.contender == who.OURS), key=lambda c: c.audio_per_s)
+        loads += bench.closed(asked, count, setup.contenders if count == 1 else (ours,), 1)
+    most = max(c.audio_per_s for c in loads if c.contender == ours)
     offers = findings.cells["offered load"] = []
     for share in OFFERED_SHARES:
         asked = bench.ask(list(islice(endless, 2 * SIDE_BY_SIDE_CLIENTS)))
         request_s = sum(request.expected_s for request in asked) / len(asked)
-        offers.append(bench.offered(asked, share * best.audio_per_s / request_s))
+        offers.append(bench.offered(asked, ours, share * most / request_s))
     pages = bench.ask([texts.page(PAGE_CHARACTERS, setup.seed + number) for number in range(3)])
     names = [name for name in setup.contenders if name != who.BASELINE]  # it gives nothing before the end
     findings.cells["a page of text"] = page = bench.closed(pages, 1, names, 1)
@@ -181,7 +184,8 @@ def single(setup: Setup, say: Say, *, clients: int, requests_count: int, per_sec
         if per_second is None:
             findings.cells["closed loop"] = bench.closed(asked, clients, setup.contenders, setup.rounds)
         else:
-            findings.cells["offered load"] = [bench.offered(asked, per_second)]
+            found = [bench.offered(asked, name, per_second) for name in setup.contenders]
+            findings.cells["offered load"] = found
     return findings
 
 
@@ -228,6 +232,23 @@ def conditions(setup: Setup) -> dict[str, object]:
         "rounds": setup.rounds,
         "load of the machine at the start": round(os.getloadavg()[0], 1),
     }
+
+
+def _dtype(name: str, setup: Setup) -> torch.dtype:
+    """What a contender's DiT computes in."""
+    if name == who.OURS_BF16:
+        return torch.bfloat16
+    return _DTYPES[setup.engine.precision] if name == who.OURS else torch.float32
+
+
+def does_bf16(device: str) -> bool:
+    """Whether a processor multiplies bfloat16 faster than float32; a GPU's precision is chosen once, by its own."""
+    if device != "cpu":
+        return False
+    with suppress(OSError):
+        flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+        return bool(flags & {"avx512_bf16", "amx_bf16"})
+    return False
 
 
 def _processor() -> str:

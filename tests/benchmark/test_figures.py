@@ -63,10 +63,12 @@ def test_a_percentile_is_one_of_the_values():
 def test_a_ratio_is_by_the_clock_unless_the_machine_was_busy():
     ours = make(audio_per_s=4.0, processor_per_audio_s=0.1, processor_share=0.9)
     theirs = make("reference", audio_per_s=2.0, processor_per_audio_s=0.3, processor_share=0.9)
-    assert j.ratio([ours, theirs], "reference", load=16) == (2.0, j.CLOCK)
+    assert j.ratio([ours, theirs], "reference", load=16) == (2.0, f"ours; {j.CLOCK}")
+    half = make("ours, bf16", audio_per_s=9.0, processor_per_audio_s=0.05, processor_share=0.9)
+    assert j.ratio([ours, half, theirs], "reference", load=16) == (4.5, f"ours, bf16; {j.CLOCK}")
     starved = make("reference", audio_per_s=2.0, processor_per_audio_s=0.3, processor_share=0.2)
     found, basis = j.ratio([ours, starved], "reference", load=16)
-    assert (found, basis) == (pytest.approx(3.0), j.PROCESSOR)
+    assert (found, basis) == (pytest.approx(3.0), f"ours; {j.PROCESSOR}")
     assert j.ratio([ours], "reference", load=16)[0] is None
 
 
