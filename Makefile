@@ -1,7 +1,7 @@
 # Everything a developer or CI runs has a name here.  Plain /bin/sh; the one thing needed beforehand is Python 3.11.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check test bench bench-short evaluate golden clean chaos soak
+.PHONY: help setup demo up check test bench bench-short quality evaluate golden clean chaos soak
 
 VENV ?= .venv
 TEST_PROCESSES ?= 2
@@ -40,6 +40,10 @@ chaos: setup  ## break the service for three minutes under load; nothing may be 
 
 soak: setup  ## the same load without faults, for half an hour or MINUTES; nothing may leak
 	OMP_NUM_THREADS=1 $(PY) -m scripts.chaos.soak --minutes $${MINUTES:-30}
+
+quality: setup  ## what draft, standard and high cost and give, into docs/performance.md; needs flite and espeak-ng
+	test -e runs/corpus/utterances.jsonl || $(PY) scripts/make_corpus.py --out runs/corpus
+	$(PY) scripts/compare_quality.py checkpoints/mini --page docs/performance.md
 
 evaluate: setup  ## judge mini on held-out speech, fill docs/mini.md; fails under a figure it must reach
 	test -e runs/corpus/utterances.jsonl || $(PY) scripts/make_corpus.py --out runs/corpus

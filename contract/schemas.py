@@ -10,6 +10,8 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
+from types import MappingProxyType
+from typing import NamedTuple
 
 from contract.errors import ErrorInfo
 
@@ -58,14 +60,28 @@ class StreamFormat(StrEnum):
 
 @unique
 class Quality(StrEnum):
-    """Named step counts; see STEPS_OF_QUALITY."""
+    """Names of solver grids with their step counts; see LEVELS."""
 
     DRAFT = "draft"
     STANDARD = "standard"
     HIGH = "high"
 
 
-STEPS_OF_QUALITY: Mapping[Quality, int] = {Quality.DRAFT: 10, Quality.STANDARD: 32, Quality.HIGH: 64}
+class Level(NamedTuple):
+    """Where the solver looks, by the name of the library's time grid, and how often."""
+
+    grid: str
+    time_step: int
+
+
+LEVELS: Mapping[Quality, Level] = MappingProxyType(
+    {
+        Quality.DRAFT: Level("eased", 8),
+        Quality.STANDARD: Level("eased", 16),
+        Quality.HIGH: Level("sway", 32),
+    }
+)
+"""Chosen by measurement: docs/performance.md."""
 
 
 @unique
@@ -90,6 +106,7 @@ class SpeechRequest:
     cache: bool = True
     strict: bool = False
     quality: Quality | None = None
+    grid: str = "sway"  # time grid of the solver; only a quality chooses another
     response_format: AudioFormat = AudioFormat.WAV
     sample_rate: int = DEFAULT_SAMPLE_RATE
     stream: bool = False

@@ -14,7 +14,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError
 
 from contract.errors import ErrorCode, FieldError, FieldProblem, ServiceError
 from contract.messages import field_error
-from contract.schemas import STEPS_OF_QUALITY, JobSubmission, Quality, SpeechRequest
+from contract.schemas import LEVELS, JobSubmission, Quality, SpeechRequest
 from contract.settings import LimitSettings
 from contract.wire_fields import as_object, is_absent
 from contract.wire_schemas import ALIASES, JobSchema, SpeechSchema
@@ -193,5 +193,5 @@ def _invalid(*errors: FieldError) -> ServiceError:
 def _request(loaded: dict[str, Any], defaults: SpeechRequest) -> SpeechRequest:
     quality: Quality | None = loaded.get("quality")
     if quality is not None and "time_step" not in loaded:
-        loaded = {**loaded, "time_step": STEPS_OF_QUALITY[quality]}
+        loaded = {**loaded, **LEVELS[quality]._asdict()}
     return replace(defaults, **loaded)

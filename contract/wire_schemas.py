@@ -50,7 +50,7 @@ class SpeechSchema(Schema):
     seed = WholeNumber(0, MAX_SEED, description="Same request, same seed, same bytes")
     cache = Truth(description="false neither reads nor writes the audio cache")
     strict = Truth(description="true: what would be a warning is an error")
-    quality = Choice(schemas.Quality, description="Named step counts; an explicit time_step wins")
+    quality = Choice(schemas.Quality, description="Solver grid and step count by name; an explicit time_step wins")
     response_format = Choice(schemas.AudioFormat, description="Form of the audio", also=_OTHER_FORMATS)
     sample_rate = WholeNumber(8000, 48_000, description="Samples per second")
     stream = Truth(description="Audio as segments finish")

@@ -52,6 +52,7 @@ def to_sampling_params(job: Job, *, seed: int) -> SamplingParams:
         seed=seed,
         speed=request.speed,
         pitch=request.pitch,
+        grid=request.grid,
     )
 
 

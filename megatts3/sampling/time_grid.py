@@ -18,4 +18,16 @@ def uniform(steps: int) -> TimeGrid:
     return tuple(k / steps for k in range(steps + 1))
 
 
-GRIDS: Mapping[str, Callable[[int], TimeGrid]] = MappingProxyType({"sway": sway, "uniform": uniform})
+def eased(steps: int) -> TimeGrid:
+    """Dense near the noise and somewhat near the data: half sway, half a cosine that is slow at both ends.
+
+    For few steps, where sway's last ones are very long (docs/performance.md).  steps + 1 values.
+    """
+    inner = (
+        0.5 * (1.0 - math.cos(math.pi / 2 * k / steps)) + 0.25 * (1.0 - math.cos(math.pi * k / steps))
+        for k in range(1, steps)
+    )
+    return (0.0, *inner, 1.0)
+
+
+GRIDS: Mapping[str, Callable[[int], TimeGrid]] = MappingProxyType({"sway": sway, "eased": eased, "uniform": uniform})

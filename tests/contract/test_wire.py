@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from contract.errors import ErrorCode, FieldProblem, ServiceError
 from contract.messages import Language, describe
-from contract.schemas import AudioFormat, Priority, Quality, SpeechRequest, StreamFormat
+from contract.schemas import LEVELS, AudioFormat, Priority, Quality, SpeechRequest, StreamFormat
 from contract.settings import LimitSettings
 from contract.wire import parse_job, parse_speech
 from contract.wire_voices import parse_voice_upload
@@ -182,10 +182,25 @@ def test_a_strangers_field_name_is_fit_for_a_header():
     assert all(name.isascii() and name.isprintable() for name in found)
 
 
-def test_quality_names_a_step_count_and_an_explicit_one_wins():
-    assert parse(text="a", quality="draft").time_step == 10
-    assert parse(text="a", quality="High").quality is Quality.HIGH
-    assert parse(text="a", quality="draft", steps=50).time_step == 50
+@pytest.mark.parametrize("quality", list(Quality))
+def test_a_quality_is_a_grid_and_a_step_count(quality):
+    asked = parse(text="a", quality=quality.value.upper())
+    assert asked.quality is quality
+    assert (asked.grid, asked.time_step) == LEVELS[quality]
+
+
+def test_better_qualities_take_more_steps_and_the_best_is_what_nobody_asks_for():
+    assert [LEVELS[quality].time_step for quality in (Quality.DRAFT, Quality.STANDARD, Quality.HIGH)] == [8, 16, 32]
+    assert (parse(text="a").grid, parse(text="a").time_step) == LEVELS[Quality.HIGH]
+
+
+def test_an_explicit_step_count_wins_over_a_quality():
+    asked = parse(text="a", quality="draft", steps=50)
+    assert (asked.grid, asked.time_step) == (SpeechRequest("a").grid, 50)
+
+
+def test_no_client_names_a_grid_itself():
+    assert parse(text="a", grid="uniform").grid == SpeechRequest("a").grid
 
 
 def test_a_dialect_brings_its_own_defaults():

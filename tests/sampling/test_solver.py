@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from megatts3.sampling.noise import RecordedNoise
 from megatts3.sampling.solver import SOLVERS, Move, advance, euler, overshoot, sample_latent
-from megatts3.sampling.time_grid import GRIDS, sway, uniform
+from megatts3.sampling.time_grid import GRIDS, eased, sway, uniform
 
 TABLES = load_file(Path(__file__).parents[1] / "golden" / "dit" / "sampler_tables.safetensors")
 
@@ -35,6 +35,15 @@ def test_a_grid_starts_at_noise_ends_at_data_and_rises(name, steps):
     assert len(grid) == steps + 1
     assert (grid[0], grid[-1]) == (0.0, 1.0)
     assert all(t < t_next for t, t_next in pairwise(grid))
+
+
+@pytest.mark.parametrize("steps", [8, 16])
+def test_an_eased_grid_starts_slowly_and_ends_more_slowly_than_sway(steps):
+    lengths = [t_next - t for t, t_next in pairwise(eased(steps))]
+    swayed = [t_next - t for t, t_next in pairwise(sway(steps))]
+    assert lengths[0] < 0.5 / steps
+    assert lengths[-1] < 0.75 * swayed[-1]
+    assert max(lengths) < max(swayed)
 
 
 @given(times)
