@@ -5,6 +5,8 @@ run out and then answer nobody.  The monkey-patching happens in the worker proce
 before the app is built there; `preload_app` stays off for that reason.
 """
 
+import math
+
 from contract.settings import load_settings
 
 _settings = load_settings()
@@ -18,7 +20,7 @@ preload_app = False
 timeout = 60  # seconds an event loop may stand still before its process is replaced; not a request's time
 # Seconds open requests have on SIGTERM: an accepted one is answered, and a sync answer may take so long.  Long-polls
 # are told (post_worker_init) and hold nobody up.  Below what the launcher allows; compose's stop_grace_period, too.
-graceful_timeout = _settings.api.sync_wait_s + 10
+graceful_timeout = math.ceil(_settings.api.sync_wait_s) + 10  # gunicorn takes whole seconds only
 keepalive = 5
 backlog = 2048
 limit_request_line = 8190

@@ -41,7 +41,6 @@ class Nursery:
         return Forked(spec, self._bear(spec)) if self._born_here(spec) else Child(spec)
 
     def close(self) -> None:
-        self._process.stdin.close()  # type: ignore[union-attr] # it is a pipe
         self._process.kill()  # it keeps nothing
         self._process.communicate()
 
