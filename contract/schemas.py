@@ -266,6 +266,7 @@ class WorkerState:
     active_rows: int = 0
     rtf: float | None = None  # measured lately: seconds of compute per second of audio
     audio_s_per_s: float | None = None  # measured lately, all rows together
+    wait_p95_s: Mapping[str, float] = field(default_factory=dict)  # by priority: 19 of 20 jobs waited no longer
     memory_used_bytes: int | None = None
     memory_total_bytes: int | None = None
     gpu_utilization: float | None = None  # 0 … 1

@@ -164,6 +164,62 @@ class HealthSchema(ma.Schema):
     reason = fields.String()
 
 
+class ModelAnswerSchema(ma.Schema):
+    id = fields.String(required=True)
+    revision = fields.String(required=True)
+    encoder_available = fields.Boolean(required=True, metadata={"description": "false: voices need their latent"})
+    networks = fields.List(fields.String())
+    languages = fields.List(fields.String())
+    formats = fields.List(fields.String())
+    sample_rate = fields.Integer()
+    workers = fields.Integer()
+    devices = fields.List(fields.String())
+    precisions = fields.List(fields.String())
+
+
+class ModelsSchema(ma.Schema):
+    models = fields.List(fields.Nested(ModelAnswerSchema), required=True)
+
+
+class QueueSchema(ma.Schema):
+    jobs = fields.Integer(required=True)
+    audio_s = fields.Float(required=True, metadata={"description": "Expected seconds of speech that wait"})
+    interactive_audio_s = fields.Float(required=True)
+    max_interactive_audio_s = fields.Float(required=True, metadata={"description": "Beyond this: 503 queue_full"})
+    oldest_s = fields.Float(allow_none=True)
+
+
+class WorkerCapacitySchema(ma.Schema):
+    name = fields.String(required=True)
+    device = fields.String(required=True)
+    precision = fields.String()
+    rows = fields.Integer()
+    free_rows = fields.Integer()
+    active_jobs = fields.Integer()
+    rtf = fields.Float(allow_none=True)
+    audio_s_per_s = fields.Float(allow_none=True)
+
+
+class WaitsSchema(ma.Schema):
+    interactive = fields.Float(allow_none=True)
+    batch = fields.Float(allow_none=True)
+
+
+class CapacitySchema(ma.Schema):
+    ready_workers = fields.Integer(required=True)
+    audio_s_per_s = fields.Float(
+        required=True, allow_none=True, metadata={"description": "Measured, all workers; null before the first job"}
+    )
+    rows = fields.Integer(required=True, metadata={"description": "Segments computed at the same time"})
+    free_rows = fields.Integer(required=True)
+    running_jobs = fields.Integer(required=True)
+    queue = fields.Nested(QueueSchema, required=True)
+    estimated_wait_s = fields.Float(required=True, allow_none=True)
+    wait_p95_s = fields.Nested(WaitsSchema, required=True)
+    suggested_concurrency = fields.Integer(required=True, metadata={"description": "Requests worth having in flight"})
+    workers = fields.List(fields.Nested(WorkerCapacitySchema), required=True)
+
+
 class FactsSchema(ma.Schema):
     name = fields.String()
     version = fields.String()

@@ -9,7 +9,7 @@ from marshmallow import fields
 
 from contract.wire_fields import Choice, JsonObject, Number, Text, Truth, WholeNumber
 from contract.wire_schemas import ALIASES, SpeechSchema
-from megatts3_server import problems
+from megatts3_server import problems, route_errors
 from megatts3_server.version import VERSION
 
 Json = dict[str, Any]  # Any: what JSON holds
@@ -63,6 +63,8 @@ def create(app: flask.Flask) -> ProblemApi:
     api.register_field(JsonObject, "object", None)
     api.ma_plugin.converter.add_attribute_function(_limits)
     api.ma_plugin.converter.add_attribute_function(_aliases)
+    api.spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer"})
+    api.spec.components.security_scheme("header", {"type": "apiKey", "in": "header", "name": "X-API-Key"})
     app.extensions[_EXTENSION] = api
     return api
 
@@ -71,7 +73,11 @@ def document() -> Json:
     """The document of the current app."""
     api: ProblemApi = flask.current_app.extensions[_EXTENSION]
     found: Json = api.spec.to_dict()
-    return found
+    return {
+        **found,
+        "x-errors": route_errors.catalogue(),
+        "security": [{}, {"bearer": []}, {"header": []}],  # {}: a service without keys is open
+    }
 
 
 def _limits(_converter: object, field: fields.Field[Any], **_: object) -> Json:

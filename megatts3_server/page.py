@@ -1,8 +1,9 @@
-"""Two plain HTML pages, made here: nothing is fetched from another host, so they work offline."""
+"""Two plain HTML pages, the studio (studio.html) and the API reference.  Neither asks another host."""
 
 import html
 import json
 from collections.abc import Iterator, Mapping
+from importlib import resources
 from typing import Any
 
 from contract.errors import ErrorCode
@@ -20,22 +21,12 @@ th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #dde2ea;vertic
 @media (prefers-color-scheme:dark){body{background:#14181f;color:#dfe5ee}pre{background:#1f2530}
 th,td{border-color:#323b49}a{color:#8ab4ff}}
 """
-_TRY = """curl -X POST {base}/api/v1/tts/synthesize \\
-  -H "Content-Type: application/json" \\
-  -d '{{"text": "你好，世界。", "voice_id": "default"}}' --output hello.wav"""
 
 
 def start(version: str) -> str:
-    """What a person sees at `/`."""
-    call = html.escape(_TRY.format(base="http://localhost:9000"))
-    body = (
-        f"<h1>MegaTTS 3</h1><p>Speech synthesis with cloned voices, Chinese and English. Version "
-        f"{html.escape(version)}.</p><pre>{call}</pre><ul>"
-        '<li><a href="/docs">API reference</a> · <a href="/openapi.json">OpenAPI document</a></li>'
-        '<li><a href="/health">Health</a> · <a href="/api/v1/info">Facts</a> · '
-        '<a href="/api/v1/voices">Voices</a></li></ul>'
-    )
-    return _page("MegaTTS 3", body)
+    """What a person sees at `/`: the studio, which is one file and asks no other host."""
+    page = resources.files(__package__).joinpath("studio.html").read_text("utf-8")
+    return page.replace("{{version}}", html.escape(version))
 
 
 def reference(document: Json, problems: Mapping[ErrorCode, Problem]) -> str:

@@ -5,6 +5,7 @@ import threading
 from contract.metrics import Metrics, guarded
 from contract.schemas import Job
 from megatts3.api import Counters
+from worker.waits import Waits
 
 
 class Figures:
@@ -14,11 +15,13 @@ class Figures:
         self._metrics, self._worker = metrics, worker
         self._lock = threading.Lock()
         self._seen = Counters()
+        self.waits = Waits()
 
     def claimed(self, job: Job) -> None:
         """A job was taken: how long had it waited?"""
         if job.started_at is not None:
             waited_s = max(0.0, job.started_at - (job.queued_at or job.created_at))
+            self.waits.note(job.priority, waited_s)
             guarded(lambda: self._metrics.queue_wait.labels(job.priority.value).observe(waited_s))
 
     def spoken(self, *, audio_s: float, synthesis_s: float) -> None:

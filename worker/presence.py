@@ -10,6 +10,7 @@ from worker.devices import Compute, measure_memory
 from worker.gpu_load import gpu_utilization
 from worker.leases import LeaseKeeper
 from worker.throughput import Throughput
+from worker.waits import Waits
 
 ABILITIES = ("encoder", "g2p_network")  # of megatts3's Capabilities, as health shows them
 
@@ -25,10 +26,12 @@ class Presence:
         max_rows: int,
         leases: LeaseKeeper,
         throughput: Throughput,
+        waits: Waits,
         clock: Callable[[], float],
     ) -> None:
         self._name, self._compute, self._max_rows = name, compute, max_rows
         self._leases, self._throughput, self._clock = leases, throughput, clock
+        self._waits = waits
         self._started_at = clock()
         self._capabilities: Capabilities | None = None
         self._revision = ""
@@ -66,6 +69,7 @@ class Presence:
             active_jobs=self._leases.held,
             rtf=self._throughput.rtf,
             audio_s_per_s=self._throughput.audio_s_per_s,
+            wait_p95_s=self._waits.p95_s,
             memory_used_bytes=None if memory is None else memory.used_bytes,
             memory_total_bytes=None if memory is None else memory.total_bytes,
             gpu_utilization=gpu_utilization(self._compute.device),

@@ -77,6 +77,7 @@ class Runtime:
             max_rows=settings.model.batch_size,
             leases=self.leases,
             throughput=self.speaker.throughput,
+            waits=self.figures.waits,
             clock=clocks.unix_s,
         )
         self.housekeeping = Housekeeping(

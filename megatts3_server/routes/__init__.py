@@ -10,9 +10,11 @@ import marshmallow as ma
 from flask_smorest import Blueprint
 
 from contract.api_keys import Scope
+from contract.errors import ErrorCode
+from contract.schemas import JobStatus
 from megatts3_server import answer_schemas as answers
-from megatts3_server import auth, body_schemas, rate_limit
-from megatts3_server.api_document import ProblemApi
+from megatts3_server import auth, body_schemas, rate_limit, route_errors
+from megatts3_server.api_document import ProblemApi, ProblemSchema
 from megatts3_server.routes import about, health, jobs, speech, voices
 
 View = Callable[..., flask.Response]
@@ -43,6 +45,19 @@ class Route:
             return Scope.READ
         return Scope.VOICES if "voices" in self.rule.split("/") else Scope.SYNTHESIZE
 
+    @property
+    def errors(self) -> tuple[ErrorCode, ...]:
+        """What can go wrong here, for the document."""
+        return route_errors.codes_of(
+            self.rule,
+            method=self.method,
+            tag=self.tag,
+            bodies=self.bodies,
+            query=self.query,
+            is_limited=self.is_limited,
+            ranges=HTTPStatus.PARTIAL_CONTENT in self.gives,
+        )
+
 
 def _json(schema: type[ma.Schema]) -> Content:
     return {_JSON: {"schema": schema}}
@@ -67,11 +82,21 @@ _HEALTH = {
 _LIVE = {HTTPStatus.OK: {_JSON: {"schema": {"type": "object"}}}}
 
 
+QUERIES: Mapping[str, Content] = {
+    "status": {"schema": {"type": "string", "enum": [status.value for status in JobStatus]}},
+    "limit": {"schema": {"type": "integer", "minimum": 1, "maximum": 200}},
+    "cursor": {"schema": {"type": "string"}, "description": "`next_cursor` of the page before"},
+    "wait": {"schema": {"type": "number", "minimum": 0}, "description": "Seconds to wait for a change"},
+    "style": {"schema": {"type": "string"}, "description": "One of the voice's `styles`"},
+}
+
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/", about.start_page, "about", {HTTPStatus.OK: _PAGE}, is_limited=False),
     Route("GET", "/docs", about.docs, "about", {HTTPStatus.OK: _PAGE}, is_limited=False),
     Route("GET", "/openapi.json", about.openapi, "about", _LIVE, is_limited=False),
     Route("GET", "/api/v1/info", about.info, "about", {HTTPStatus.OK: _json(answers.FactsSchema)}),
+    Route("GET", "/api/v1/models", about.models, "about", {HTTPStatus.OK: _json(answers.ModelsSchema)}),
+    Route("GET", "/api/v1/capacity", about.capacity, "about", {HTTPStatus.OK: _json(answers.CapacitySchema)}),
     Route("GET", "/health", health.health, "health", _HEALTH, is_limited=False),
     Route("GET", "/health/live", health.live, "health", _LIVE, is_limited=False),
     Route("GET", "/health/ready", health.ready, "health", _HEALTH, is_limited=False),
@@ -141,12 +166,15 @@ def _documentation(route: Route) -> dict[str, Any]:  # Any: OpenAPI's own tree
             for status, content in route.gives.items()
         },
     }
+    for status, response in route_errors.responses(route.errors, ProblemSchema).items():
+        told["responses"].setdefault(status, response)
     if route.bodies:
         content = {kind: {"schema": schema} for kind, schema in route.bodies.items()}
         told["requestBody"] = {"required": True, "content": content}
     if route.query:
         told["parameters"] = [
-            {"in": "query", "name": name, "required": False, "schema": {"type": "string"}} for name in route.query
+            {"in": "query", "name": name, "required": False, **QUERIES.get(name, {"schema": {"type": "string"}})}
+            for name in route.query
         ]
     return told
 

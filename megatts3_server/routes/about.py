@@ -3,7 +3,7 @@
 import flask
 
 from contract.schemas import AudioFormat
-from megatts3_server import page
+from megatts3_server import capacity_view, page
 from megatts3_server.api_document import document
 from megatts3_server.problems import PROBLEMS
 from megatts3_server.services import services
@@ -36,7 +36,7 @@ def info() -> flask.Response:
         },
         "devices": sorted({w.device for w in snapshot.ready}),
         "formats": [audio_format.value for audio_format in AudioFormat],
-        "languages": ["zh", "en"],
+        "languages": list(capacity_view.LANGUAGES),
         "limits": {
             "max_length": settings.limits.max_text,
             "max_job_text": settings.limits.max_job_text,
@@ -51,6 +51,19 @@ def info() -> flask.Response:
         "links": {"docs": "/docs", "openapi": "/openapi.json", "health": "/health"},
     }
     return flask.jsonify(facts)
+
+
+def models() -> flask.Response:
+    """The installed weights and what they can do; none while no worker is ready."""
+    return flask.jsonify({"models": capacity_view.models(services().workers.snapshot())})
+
+
+def capacity() -> flask.Response:
+    """What the service can take on now, as the workers measured it: plan your own load by it."""
+    built = services()
+    response = flask.jsonify(capacity_view.capacity(built.workers.snapshot(), built.settings.jobs))
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def openapi() -> flask.Response:

@@ -1,0 +1,180 @@
+"""The OpenAPI document is the URL table, and names every error; the pages ask no other host."""
+
+import dataclasses
+import re
+
+import flask
+import pytest
+from api_service import WORKER, Build, Service
+from flask.testing import FlaskClient
+
+from contract.errors import ErrorCode
+from contract.settings import Settings
+from megatts3_server.problems import PROBLEMS
+from megatts3_server.route_errors import ANYWHERE
+from megatts3_server.routes import ROUTES
+
+
+@pytest.fixture
+def document(client: FlaskClient) -> dict:
+    return client.get("/openapi.json").json
+
+
+def operations(document: dict):
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            if isinstance(operation, dict) and "responses" in operation:
+                yield method.upper(), path, operation
+
+
+def test_the_document_is_the_url_table_and_the_app_serves_nothing_else(service: Service, document: dict):
+    table = {(route.method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", route.rule)) for route in ROUTES}
+    served = {
+        (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        for rule in service.app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+    }
+
+    assert {(method, path) for method, path, _ in operations(document)} == table == served
+    assert document["openapi"].startswith("3.1")
+
+
+def test_every_operation_has_a_name_of_its_own_and_a_sentence(document: dict):
+    found = [operation for _, _, operation in operations(document)]
+
+    names = [operation["operationId"] for operation in found]
+    assert len(set(names)) == len(names)
+    assert [o["operationId"] for o in found if not o.get("summary")] == []
+
+
+def test_every_error_is_documented_at_some_route_and_in_the_catalogue(document: dict):
+    told = " ".join(
+        response.get("description", "") for _, _, o in operations(document) for response in o["responses"].values()
+    )
+
+    assert {code.value for code in ErrorCode if code not in ANYWHERE and f"`{code.value}`" not in told} == set()
+    assert [entry["error_code"] for entry in document["x-errors"]] == [code.value for code in PROBLEMS]
+
+
+def test_every_reference_in_the_document_leads_somewhere(document: dict):
+    def walk(node: object):
+        if isinstance(node, dict):
+            if isinstance(node.get("$ref"), str):
+                yield node["$ref"]
+            for value in node.values():
+                yield from walk(value)
+        elif isinstance(node, list):
+            for value in node:
+                yield from walk(value)
+
+    for reference in walk(document):
+        at: object = document
+        for part in reference.removeprefix("#/").split("/"):
+            assert isinstance(at, dict), reference
+            at = at[part]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "/api/v1/tts/synthesize", {"text": ""}, "422"),
+        ("POST", "/api/v1/tts/synthesize", {"text": "a", "voice_id": "nobody"}, "404"),
+        ("POST", "/api/v1/voices", {}, "422"),
+        ("GET", "/api/v1/jobs/{job_id}", None, "404"),
+        ("DELETE", "/api/v1/voices/{voice_id}", None, "404"),
+        ("PATCH", "/api/v1/voices/{voice_id}", {"name": ""}, "422"),
+        ("GET", "/api/v1/jobs/{job_id}/audio", None, "404"),
+    ],
+)
+def test_what_is_answered_is_documented(client: FlaskClient, document: dict, method: str, path: str, body, status: str):
+    answer = client.open(re.sub(r"\{\w+\}", "none", path), method=method, json=body)
+
+    assert str(answer.status_code) == status
+    (operation,) = [o for m, p, o in operations(document) if (m, p) == (method, path)]
+    assert f"`{answer.json['error_code']}`" in operation["responses"][status]["description"]
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_a_page_asks_no_other_host(client: FlaskClient, path: str):
+    page = client.get(path).get_data(as_text=True)
+
+    assert not re.search(r"(?:src|href|action)\s*=\s*[\"']?(?:https?:)?//|@import|url\(", page)
+    assert not re.search(r"fetch\([\"']https?:", page)
+
+
+def test_the_studio_uses_routes_and_fields_that_exist(client: FlaskClient, document: dict):
+    page = client.get("/").get_data(as_text=True)
+
+    paths = set(re.findall(r"[\"'](/(?:api|health|docs|openapi)[^\"'?]*)[\"'?]", page))
+    assert paths == {
+        "/api/v1/voices",
+        "/api/v1/tts/synthesize",
+        "/api/v1/voices/upload",
+        "/health",
+        "/docs",
+        "/openapi.json",
+    }
+    assert paths <= set(document["paths"])
+    ids = set(re.findall(r'\bid="(\w+)"', page))
+    assert set(re.findall(r'\$\("(\w+)"\)', page)) <= ids
+    assert set(re.findall(r'<label for="(\w+)"', page)) <= ids
+    assert "innerHTML" not in page  # names of voices come from strangers
+
+
+def test_the_studio_says_in_chinese_all_it_says_in_english(client: FlaskClient):
+    page = client.get("/").get_data(as_text=True)
+    chinese = page.partition("const ZH={")[2].partition("}")[0]
+
+    for name in set(re.findall(r'data-t="(\w+)"', page)):
+        assert re.search(rf'\b"?{name}"?:"', chinese), name
+
+
+def test_the_models_are_those_of_the_ready_workers(settings: Settings, build: Build):
+    assert build(settings, worker=None).client.get("/api/v1/models").json == {"models": []}
+
+    service = build(settings)
+    service.stores.workers.heartbeat(dataclasses.replace(WORKER, name="second", device="cuda:0"), ttl_s=1000)
+    service.stores.workers.heartbeat(
+        dataclasses.replace(WORKER, name="loading", revision="r2", ready=False), ttl_s=1000
+    )
+
+    (model,) = service.client.get("/api/v1/models").json["models"]
+    assert (model["id"], model["revision"], model["workers"]) == ("mini", "r1", 2)
+    assert model["devices"] == ["cpu", "cuda:0"]
+
+
+def test_the_capacity_is_what_the_workers_measured(settings: Settings, build: Build):
+    service = build(settings, worker=None)
+    busy = dataclasses.replace(WORKER, max_rows=4, active_jobs=3, audio_s_per_s=2.0, wait_p95_s={"interactive": 0.5})
+    idle = dataclasses.replace(
+        WORKER, name="idle", max_rows=8, audio_s_per_s=3.0, wait_p95_s={"interactive": 0.2, "batch": 9.0}
+    )
+    for worker in (busy, idle):
+        service.stores.workers.heartbeat(worker, ttl_s=1000)
+    service.worker.hold = True
+    for n in range(3):
+        service.client.post("/api/v1/jobs", json={"text": f"你好世界{n}" * 10, "priority": "interactive"})
+    expected = service.stores.jobs.depth()
+    service.app.extensions["megatts3"].workers._last = None
+
+    seen = service.client.get("/api/v1/capacity").json
+
+    assert (seen["ready_workers"], seen["rows"], seen["free_rows"]) == (2, 12, 9)
+    assert seen["audio_s_per_s"] == 5.0
+    assert seen["queue"]["jobs"] == 3
+    assert seen["queue"]["audio_s"] == pytest.approx(expected.queued_audio_s)
+    assert seen["estimated_wait_s"] == pytest.approx(expected.queued_audio_s / 5.0, abs=1e-3)
+    assert seen["wait_p95_s"] == {"interactive": 0.5, "batch": 9.0}
+    assert seen["suggested_concurrency"] == 14
+
+
+def test_a_service_that_measured_nothing_yet_says_so(client: FlaskClient):
+    seen = client.get("/api/v1/capacity").json
+
+    assert (seen["audio_s_per_s"], seen["estimated_wait_s"]) == (None, None)
+    assert seen["wait_p95_s"] == {"interactive": None, "batch": None}
+
+
+def test_the_views_have_no_body_flask_would_guess(service: Service):
+    """Every view answers with a Response it made itself."""
+    assert all(issubclass(flask.Response, route.view.__annotations__["return"]) for route in ROUTES)
