@@ -74,6 +74,17 @@ class LoggingSettings:
 
 
 @dataclass(frozen=True)
+class S3Settings:
+    """Where blobs lie with `storage.backend: s3`.  Keys and secrets are boto3's own business (AWS_* …)."""
+
+    bucket: str = "megatts3"
+    prefix: str = ""
+    endpoint: str | None = None  # None: Amazon's own
+    region: str | None = None
+    timeout_s: float = 10.0
+
+
+@dataclass(frozen=True)
 class StorageSettings:
     dir: Path = Path("storage")
     voices_dir: Path = Path("storage/voices")
@@ -81,6 +92,10 @@ class StorageSettings:
     temp_dir: Path = Path("storage/temp")
     jobs_dir: Path = Path("storage/jobs")
     profiles_dir: Path | None = None  # the platform's read-only `voice_profiles` mount
+    backend: str = "files"  # files, s3
+    s3: S3Settings = S3Settings()
+    min_free_bytes: int = 100_000_000  # of the disk; with less, new work is refused and work under way goes on
+    max_bytes: int | None = None  # of all blobs together, on disk
     max_voice_bytes: int = 50_000_000
     max_latent_bytes: int = 1_000_000
     supported_formats: tuple[str, ...] = ("wav", "mp3", "flac", "m4a", "ogg")

@@ -124,6 +124,7 @@ class Submission:
             self._drop_blobs(draft)
             return job
         try:
+            self._stores.blobs.require_room()
             depth, workers = self._stores.jobs.depth(), self._workers.snapshot()
             admit(workers, depth, self._settings.jobs, estimate_s=job.estimate_s, priority=job.priority)
             self._dispatch.synthesize(job)

@@ -81,6 +81,7 @@ class VoiceRegistration:
         """
         record_id, before = self._place(upload)
         require_ready(self._workers.snapshot())
+        self._stores.blobs.require_room()
         stored = self._store(record_id, upload, reference, caller)
         try:
             self._dispatch.prepare_voice(stored)

@@ -12,7 +12,7 @@ lock() {
 }
 
 UPGRADE=${1:-}
-lock api --extra api --extra tracing
-lock worker --extra worker --extra tracing
-lock server --extra api --extra worker --extra embedded --extra tracing    # all in one image
-lock dev --extra api --extra worker --extra embedded --extra train --extra eval --extra tracing --group dev
+lock api --extra api --extra s3 --extra tracing
+lock worker --extra worker --extra s3 --extra tracing
+lock server --extra api --extra worker --extra embedded --extra s3 --extra tracing    # all in one image
+lock dev --extra api --extra worker --extra embedded --extra train --extra eval --extra s3 --extra tracing --group dev

@@ -22,6 +22,7 @@ from worker.cancel_watch import CancelWatch
 from worker.devices import Compute, choose_compute, limit_gpu_memory
 from worker.figures import Figures
 from worker.housekeeping import Housekeeping
+from worker.janitor import Janitor
 from worker.leases import LeaseKeeper
 from worker.outcomes import Outcomes
 from worker.presence import Presence
@@ -37,6 +38,7 @@ log = event_log(__name__)
 
 PROMPT_CACHE_BYTES = 256 * 2**20  # a prompt of 28 s is about 0.1 MB: thousands of voices
 DRAIN_S = 25.0  # a running job may end by itself for so long after SIGTERM, then it goes back to the queue
+JANITOR_EVERY_S = 3600.0  # it looks at every file and every record
 VOICE_GIVEN_UP_S = 600.0  # a voice that is still `preparing` after this took its workers down with it
 
 Send = Callable[[TaskName, str, QueueName, str | None], None]
@@ -106,6 +108,9 @@ class Runtime:
             give_up_after_s=VOICE_GIVEN_UP_S,
             clock=clocks.unix_s,
         )
+        self._janitor = Janitor(
+            stores.jobs, stores.blobs, keep_s=jobs.keep_s, every_s=JANITOR_EVERY_S, unix_s=clocks.unix_s
+        )
         self._draining = threading.Event()
         self.watchdog = Watchdog(
             engine,
@@ -149,6 +154,7 @@ class Runtime:
         """Bring back lost jobs and voices, and forget jobs that ended long ago."""
         self._voice_sweep.sweep()
         forget_outdated(self.stores.jobs, self.stores.blobs)
+        self._janitor.look()
         jobs = self.settings.jobs
         return sweep(
             self.stores.jobs,

@@ -16,6 +16,7 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    ResponseError,
 )
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
@@ -32,6 +33,7 @@ Clock = Callable[[], float]
 AWAY = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, ReadOnlyError)
 RETRY_AFTER_S = 5.0
 BRIEFLY_S = 1.0
+_CANNOT_PERSIST = "MISCONF"
 
 
 def connect(settings: RedisSettings, *, url: str | None = None, blocking: bool = False) -> Redis:
@@ -70,6 +72,10 @@ def translated() -> Iterator[None]:
         raise ServiceError(ErrorCode.STORE_UNAVAILABLE, retry_after_s=RETRY_AFTER_S) from error
     except OutOfMemoryError as error:
         raise ServiceError(ErrorCode.STORAGE_FULL) from error
+    except ResponseError as error:
+        if _CANNOT_PERSIST not in str(error):
+            raise
+        raise ServiceError(ErrorCode.STORAGE_FULL) from error  # its disk is full; it takes writes again by itself
 
 
 def lua(*names: str) -> str:

@@ -1,4 +1,7 @@
-"""Blobs as files: written aside, synced, renamed.  A reader sees all of a blob or none of it."""
+"""Blobs as files: written aside, synced, renamed.  A reader sees all of a blob or none of it.
+
+Room is kept back for what is under way: new work is refused while less is left, so that the disk does not fill up.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,15 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 from contract.blob_keys import checked
 from contract.errors import ErrorCode, ServiceError
 from contract.settings import StorageSettings
+from contract.stores.interfaces import STREAM_BYTES, Folder
+from contract.stores.room import Room
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _ASIDE = ".writing-"  # no key has a part with a leading dot
@@ -20,8 +26,9 @@ _ASIDE = ".writing-"  # no key has a part with a leading dot
 class FilesystemBlobStore:
     """See interfaces.BlobStore.  The first part of a key, its area, has a folder of its own."""
 
-    def __init__(self, folders: Mapping[str, Path]) -> None:
+    def __init__(self, folders: Mapping[str, Path], room: Room | None = None) -> None:
         self._folders = dict(folders)
+        self._room = room or Room(self._folders.values())
 
     def put(self, key: str, data: bytes) -> None:
         path = self._path(key)
@@ -47,6 +54,13 @@ class FilesystemBlobStore:
             return self._path(key).read_bytes()
         except FileNotFoundError:
             raise KeyError(key) from None
+
+    def stream(self, key: str, *, start: int = 0) -> Iterator[bytes]:
+        try:
+            file = self._path(key).open("rb")
+        except FileNotFoundError:
+            raise KeyError(key) from None
+        return _pieces(file, start)
 
     def path(self, key: str) -> Path | None:
         return self._path(key).absolute()
@@ -75,6 +89,18 @@ class FilesystemBlobStore:
         shutil.rmtree(folder, ignore_errors=True)
         return count
 
+    def folders(self, area: str) -> Iterator[Folder]:
+        root = self._folders[area]
+        if not root.is_dir():
+            return
+        for path in root.iterdir():
+            if path.is_dir():
+                times = [path.stat().st_mtime, *(p.stat().st_mtime for p in path.rglob("*") if p.is_file())]
+                yield Folder(path.name, max(times))
+
+    def require_room(self) -> None:
+        self._room.require()
+
     def _path(self, key: str) -> Path:
         area, _, rest = checked(key).partition("/")
         return self._folders[area] / rest
@@ -92,14 +118,21 @@ class FilesystemBlobStore:
 
 def open_blobs(storage: StorageSettings) -> FilesystemBlobStore:
     """One folder per area, as the settings place them; folders are made when something is put in."""
-    return FilesystemBlobStore(
-        {
-            "voices": storage.voices_dir,
-            "jobs": storage.jobs_dir,
-            "temp": storage.temp_dir,
-            "cache": storage.cache_dir,
-        }
-    )
+    folders = {
+        "voices": storage.voices_dir,
+        "jobs": storage.jobs_dir,
+        "temp": storage.temp_dir,
+        "cache": storage.cache_dir,
+    }
+    room = Room(folders.values(), min_free_bytes=storage.min_free_bytes, max_bytes=storage.max_bytes)
+    return FilesystemBlobStore(folders, room)
+
+
+def _pieces(file: BinaryIO, start: int) -> Iterator[bytes]:
+    with file:
+        file.seek(start)
+        while data := file.read(STREAM_BYTES):
+            yield data
 
 
 def _create(path: Path) -> int:

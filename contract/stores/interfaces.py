@@ -234,6 +234,17 @@ class VoiceStore(Protocol):
         ...
 
 
+STREAM_BYTES = 1 << 18  # of a blob at a time
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What lies under one name of an area, and when the last of it was written (Unix seconds)."""
+
+    name: str
+    changed_at: float
+
+
 class BlobStore(Protocol):
     """Bytes by key.  A key is `<area>/<name>[/<name>…]`, made by blob_keys.py, never a path from a user."""
 
@@ -243,6 +254,10 @@ class BlobStore(Protocol):
 
     def get(self, key: str) -> bytes:
         """KeyError when there is none."""
+        ...
+
+    def stream(self, key: str, *, start: int = 0) -> Iterator[bytes]:
+        """The bytes from `start` on, a piece at a time; KeyError at once when there are none.  Close it to stop."""
         ...
 
     def path(self, key: str) -> Path | None:
@@ -261,6 +276,14 @@ class BlobStore(Protocol):
 
     def delete_tree(self, prefix: str) -> int:
         """Erase every blob below `prefix`; how many."""
+        ...
+
+    def folders(self, area: str) -> Iterator[Folder]:
+        """Everything below an area, by the first part of its name."""
+        ...
+
+    def require_room(self) -> None:
+        """ServiceError(STORAGE_FULL) when no new work should come in; what is under way may still `put`."""
         ...
 
 

@@ -21,6 +21,7 @@ from contract.stores.interfaces import (
     Chunk,
     Event,
     EventKind,
+    Folder,
     Stores,
 )
 from contract.stores.memory_jobs import MemoryJobStore
@@ -90,6 +91,16 @@ class MemoryBlobStore:
             for key in doomed:
                 del self._blobs[key]
         return len(doomed)
+
+    def stream(self, key: str, *, start: int = 0) -> Iterator[bytes]:
+        return iter((self._blobs[checked(key)][start:],))
+
+    def folders(self, area: str) -> Iterator[Folder]:
+        names = {key.split("/")[1] for key in tuple(self._blobs) if key.startswith(f"{area}/")}
+        return (Folder(name, 0.0) for name in sorted(names))
+
+    def require_room(self) -> None:
+        """There always is."""
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 from contract.redis_keys import RedisKeys
-from contract.settings import Settings
+from contract.settings import Settings, StorageSettings
 from contract.stores.connection import Clock, connect, connect_briefly
 from contract.stores.filesystem import open_blobs
-from contract.stores.interfaces import Stores
+from contract.stores.interfaces import BlobStore, Stores
 from contract.stores.redis_audio import RedisAudioCache
 from contract.stores.redis_canary import RedisCanaryBoard
 from contract.stores.redis_chunks import RedisChunkStream
@@ -16,6 +16,12 @@ from contract.stores.redis_events import RedisEvents
 from contract.stores.redis_jobs import RedisJobStore
 from contract.stores.redis_voices import RedisVoiceStore
 from contract.stores.redis_workers import RedisWorkerRegistry
+from contract.stores.s3 import S3BlobStore
+
+
+def open_blob_store(storage: StorageSettings) -> BlobStore:
+    """Files, or S3, as the settings say."""
+    return S3BlobStore(storage.s3) if storage.backend == "s3" else open_blobs(storage)
 
 
 def open_stores(settings: Settings, *, clock: Clock | None = None) -> Stores:
@@ -37,7 +43,7 @@ def open_stores(settings: Settings, *, clock: Clock | None = None) -> Stores:
             clock=clock,
         ),
         voices=RedisVoiceStore(redis, keys, clock=host_clock),
-        blobs=open_blobs(settings.storage),
+        blobs=open_blob_store(settings.storage),
         audio_cache=RedisAudioCache(cache, keys, settings.cache, clock=clock),
         events=RedisEvents(redis, keys),
         workers=RedisWorkerRegistry(redis, keys, clock=host_clock),

@@ -1,5 +1,6 @@
 """Voices: register, list, look, change, hear, delete."""
 
+from contextlib import closing
 from http import HTTPStatus
 
 import flask
@@ -90,12 +91,8 @@ def voice_audio(voice_id: str) -> flask.Response:
     voice, blobs = built.voices.recording(voice_id, flask.request.args.get("style")), built.stores.blobs
     if voice.clip_blob is None or not blobs.exists(voice.clip_blob):
         raise ServiceError(ErrorCode.NOT_FOUND)
-    path = blobs.path(voice.clip_blob)
-    if path is not None:
-        with path.open("rb") as clip:
-            head = clip.read(audio_sniff.HEAD_BYTES)
-    else:
-        head = blobs.get(voice.clip_blob)[: audio_sniff.HEAD_BYTES]
+    with closing(stored_audio.Pieces(blobs, voice.clip_blob)) as clip:
+        head = next(clip, b"")[: audio_sniff.HEAD_BYTES]
     kind = audio_sniff.audio_format(head) or "bin"
     return stored_audio.send(
         blobs,

@@ -78,6 +78,7 @@ class Stage:
             "RATE_LIMIT_ENABLED": "false",
             "METRICS_PORT": "0",
             "MONITORING_CANARY_INTERVAL": "0",
+            "STORAGE_MIN_FREE": "8MB",
             "API_CONFIG": str(missing),
             "MODEL_CONFIG": str(missing),
             "CHECKPOINT_PATH": str(self.cast.checkpoint or self._no_checkpoint()),

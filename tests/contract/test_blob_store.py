@@ -4,22 +4,42 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
+from s3_server import s3_server
 
 from contract import blob_keys
 from contract.errors import ErrorCode, ServiceError
 from contract.schemas import AudioFormat
 from contract.stores.filesystem import open_blobs
 from contract.stores.memory import MemoryBlobStore
+from contract.stores.room import Room, free_bytes, size_of
+from contract.stores.s3 import S3BlobStore
 
 KEY = blob_keys.job_audio("job_1", AudioFormat.WAV)
 
 
-@pytest.fixture(params=["memory", "files"])
+@pytest.fixture(scope="module")
+def s3():
+    """One S3-speaking server for this file."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "test")
+        with s3_server() as settings:
+            yield settings
+
+
+@pytest.fixture(params=["memory", "files", "s3"])
 def blobs(request, settings):
-    return MemoryBlobStore() if request.param == "memory" else open_blobs(settings.storage)
+    if request.param == "s3":
+        store = S3BlobStore(replace(request.getfixturevalue("s3"), prefix=secrets.token_hex(4)))
+        yield store
+        store.close()
+    else:
+        yield MemoryBlobStore() if request.param == "memory" else open_blobs(settings.storage)
 
 
 def test_what_was_put_in_comes_out(blobs):
@@ -115,3 +135,75 @@ def test_many_writers_and_erasers_of_one_folder_do_not_disturb_each_other(settin
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(80)))
     assert not any(blobs.exists(key) for key in keys)
+
+
+def test_a_blob_is_streamed_from_where_one_likes(blobs):
+    data = os.urandom(700_000)
+    blobs.put(KEY, data)
+    assert b"".join(blobs.stream(KEY)) == data
+    assert b"".join(blobs.stream(KEY, start=650_001)) == data[650_001:]
+    with pytest.raises(KeyError):
+        blobs.stream("jobs/none/audio.wav")
+
+
+def test_folders_of_an_area_are_listed_by_name(blobs):
+    blobs.put(blob_keys.job_reference("job_1"), b"a")
+    blobs.put(KEY, b"b")
+    blobs.put(blob_keys.job_audio("job_2", AudioFormat.WAV), b"c")
+    blobs.put(blob_keys.voice_clip("alice", "rec_1"), b"d")
+    assert sorted(folder.name for folder in blobs.folders("jobs")) == ["job_1", "job_2"]
+    assert [folder.name for folder in blobs.folders("voices")] == ["alice"]
+    assert list(blobs.folders("temp")) == []
+
+
+def test_a_thousand_blobs_and_more_are_erased_at_once(s3):
+    blobs = S3BlobStore(replace(s3, prefix="many"))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: blobs.put(f"jobs/job_1/part{n}", b"x"), range(1010)))
+    assert blobs.delete_tree("jobs/job_1") == 1010
+    assert list(blobs.folders("jobs")) == []
+    blobs.close()
+
+
+def test_an_s3_that_is_away_says_so(s3, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    away = S3BlobStore(replace(s3, endpoint="http://127.0.0.1:1", timeout_s=0.2))
+    calls = (lambda: away.put(KEY, b""), lambda: away.get(KEY), lambda: away.exists(KEY), lambda: away.stream(KEY))
+    for call in calls:
+        with pytest.raises(ServiceError) as caught:
+            call()
+        assert caught.value.code is ErrorCode.STORE_UNAVAILABLE
+    away.close()
+
+
+def test_new_work_is_refused_while_too_little_is_free_and_taken_again_afterwards(tmp_path):
+    plenty, scarce = Room([tmp_path]), Room([tmp_path / "not" / "yet"], min_free_bytes=free_bytes(tmp_path) + 2**40)
+    plenty.require()
+    with pytest.raises(ServiceError) as caught:
+        scarce.require()
+    assert caught.value.code is ErrorCode.STORAGE_FULL
+
+
+def test_a_quota_counts_all_folders_and_is_counted_again(tmp_path, clock):
+    room = Room([tmp_path / "a", tmp_path / "b"], max_bytes=100, monotonic=clock)
+    for name in ("a", "b"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+        (tmp_path / name / "deep" / "file").write_bytes(bytes(50))
+    with pytest.raises(ServiceError) as caught:
+        room.require()
+    assert caught.value.code is ErrorCode.STORAGE_FULL
+    (tmp_path / "a" / "deep" / "file").unlink()
+    clock.advance(11)
+    room.require()
+    assert size_of(tmp_path) == 50
+
+
+def test_work_under_way_is_stored_though_new_work_is_refused(settings):
+    full = replace(settings.storage, max_bytes=1)
+    blobs = open_blobs(full)
+    blobs.put(KEY, b"under way")
+    with pytest.raises(ServiceError):
+        blobs.require_room()
+    blobs.put(blob_keys.job_audio("job_2", AudioFormat.WAV), b"too")
+    assert blobs.get(KEY) == b"under way"
