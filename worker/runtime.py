@@ -40,6 +40,7 @@ PROMPT_CACHE_BYTES = 256 * 2**20  # a prompt of 28 s is about 0.1 MB: thousands 
 DRAIN_S = 25.0  # a running job may end by itself for so long after SIGTERM, then it goes back to the queue
 JANITOR_EVERY_S = 3600.0  # it looks at every file and every record
 VOICE_GIVEN_UP_S = 600.0  # a voice that is still `preparing` after this took its workers down with it
+CALIBRATE_S = 3.0  # at start, of measuring what a step costs here
 
 Send = Callable[[TaskName, str, QueueName, str | None], None]
 
@@ -216,6 +217,7 @@ def load_runtime(settings: Settings, stores: Stores, *, name: str, send: Send) -
             precision=compute.precision,
             max_rows=settings.model.batch_size,
             threads=settings.model.threads,
+            calibrate_s=CALIBRATE_S,
         ),
     )
     return Runtime(settings, stores, engine, name=name, compute=compute, send=send)

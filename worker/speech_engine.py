@@ -45,6 +45,11 @@ class SpeechEngine(Protocol):
         ...
 
     @property
+    def death(self) -> str | None:
+        """What took the device from this process; None while it has it."""
+        ...
+
+    @property
     def capabilities(self) -> Capabilities: ...
 
     @property

@@ -67,6 +67,7 @@ def to_synthesis_request(
         params=params,
         deadline_s=None if job.deadline_at is None else to_engine_time(job.deadline_at),
         priority=PRIORITIES[job.priority],
+        client=job.owner or "",
     )
 
 

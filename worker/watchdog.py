@@ -15,6 +15,7 @@ from worker.speech_engine import SpeechEngine
 log = event_log(__name__)
 
 EX_ENGINE_DIED = 70  # <sysexits.h> EX_SOFTWARE: whoever supervises this process starts it again
+EX_DEVICE_LOST = 75  # EX_TEMPFAIL: the same; the device can do nothing more for this process, and may for the next
 SHARE_OF_THE_CONTAINER = 0.9  # of its memory limit, where there is one and the settings name none
 STATM = Path("/proc/self/statm")
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
@@ -40,8 +41,8 @@ class Watchdog:
     def look(self) -> None:
         """Once.  Only for a worker that is or was ready: loading and warming up may take as long as they like."""
         if not self.engine.is_alive and not self.is_leaving:
-            log.error("engine_died", worker=self.name)
-            self.leave(EX_ENGINE_DIED)
+            log.error("engine_died", worker=self.name, reason=self.engine.death)
+            self.leave(EX_DEVICE_LOST if self.engine.death else EX_ENGINE_DIED)
         elif self.engine.stalled_s > self.stuck_after_s:
             log.error("engine_stuck", worker=self.name, step_s=round(self.engine.stalled_s, 1))
             self.leave(EX_ENGINE_DIED)

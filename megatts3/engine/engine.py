@@ -131,7 +131,7 @@ class Engine:
 
     @property
     def death(self) -> str | None:
-        """Why the loop ended though nobody stopped it; None while it runs, or was stopped."""
+        """What took the device from this process; None while it has it."""
         return self._death
 
     @property
@@ -273,10 +273,6 @@ class Engine:
                     log.exception("engine_step_failed")
                     self._fail_all(type(error).__name__)
                 self._busy_since = None
-        except BaseException as error:
-            self._death = type(error).__name__
-            log.exception("engine_died")
-            raise
         finally:
             self._end()
 

@@ -117,6 +117,7 @@ class FakeEngine:
         self.prepared: list[bytes] = []
         self.counters = Counters()
         self.is_alive = False
+        self.death: str | None = None
 
     def start(self) -> None:
         self.is_alive = True
@@ -124,8 +125,8 @@ class FakeEngine:
     def stop(self) -> None:
         self.is_alive = False
 
-    def die(self) -> None:
-        self.is_alive = False
+    def die(self, reason: str | None = None) -> None:
+        self.is_alive, self.death = False, reason
 
     def warm_up(self) -> None:
         assert self.is_alive

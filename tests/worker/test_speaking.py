@@ -295,14 +295,16 @@ def test_audio_of_a_voice_erased_meanwhile_is_not_cached(runtime, stores, submit
     assert stores.audio_cache.get("f1") is None
 
 
-def test_the_worker_leaves_when_its_engine_died(make_runtime):
+@pytest.mark.parametrize(("reason", "code"), [(None, 70), ("AcceleratorError", 75)])
+def test_the_worker_leaves_when_its_engine_died(make_runtime, reason, code):
+    """By a code that says what it was; whoever supervises starts it again, and its jobs' leases run out."""
     left: list[int] = []
     gone = threading.Event()
     runtime = make_runtime(FakeEngine(), leave=lambda code: (left.append(code), gone.set()))
     runtime.presence.is_ready(runtime.engine.capabilities, runtime.engine.revision)
-    runtime.engine.die()
+    runtime.engine.die(reason)
 
     runtime.housekeeping.start()
 
     assert gone.wait(10)
-    assert left[0] != 0
+    assert left[0] == code

@@ -8,7 +8,7 @@ from contract.errors import ErrorCode, ServiceError
 from contract.schemas import LEVELS, Job, SpeechRequest
 from megatts3 import errors as speech
 from megatts3.api import SamplingParams
-from worker.translate import CODES, to_error_info, to_sampling_params
+from worker.translate import CODES, to_error_info, to_sampling_params, to_synthesis_request
 
 EVERY_ERROR = [
     kind for _, kind in inspect.getmembers(speech, inspect.isclass) if issubclass(kind, speech.MegaTTS3Error)
@@ -57,3 +57,11 @@ def test_the_library_knows_the_grid_of_every_quality(level):
     request = SpeechRequest("a", grid=level.grid, time_step=level.time_step)
     params = to_sampling_params(Job(id="job_1", request=request), seed=0)
     assert (params.grid, params.steps) == level
+
+
+@pytest.mark.parametrize(("owner", "client"), [(None, ""), ("key-1", "key-1")])
+def test_a_jobs_owner_is_whose_share_of_the_engine_it_takes(owner, client):
+    job = Job(id="job_1", request=SpeechRequest("One."), owner=owner)
+
+    asked = to_synthesis_request(job, None, SamplingParams(), to_engine_time=lambda at_s: at_s)
+    assert asked.client == client
