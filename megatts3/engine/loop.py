@@ -6,6 +6,7 @@ for it no longer than a part of a step.
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -122,10 +123,12 @@ class Loop:
             spent_s = self._timer() - began
             if self.scheduler.prepared and spent_s >= self._slice_s():
                 break
-        spent_s = self._timer() - began
-        self.count(prepare_s=spent_s)
+        self.count(prepare_s=self._timer() - began)
 
     def _slice_s(self) -> float:
+        """How long preparing may go on before the next step; what is more urgent than any row is not cut short."""
+        if self._preparations and self.scheduler.outranks_rows(self._preparations[0].most_urgent):
+            return math.inf
         has_room = self.scheduler.prepared < self.scheduler.max_rows
         return max(_SLICE_S, self._step_s * (_SLICE_WITH_ROOM if has_room else _SLICE_OF_STEP))
 

@@ -109,8 +109,8 @@ class Preparation:
         return self._voices.get(order.voice)
 
     def _tokens(self, known: Sequence[tuple[Order, VoiceState]]) -> Iterator[dict[Order, list[int]]]:
-        """Tokens of each but those that are to be asked alone; one is asked alone anyway."""
-        if len(known) < 2:
+        """Tokens of each but those that are to be asked alone, in one go."""
+        if not known:
             return
         device = self._networks.device
         prompt = DurationPrompt.stack([state.durations for _, state in known])

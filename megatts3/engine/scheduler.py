@@ -156,6 +156,10 @@ class Scheduler(Generic[T]):
         """Whether an unprepared segment comes before this one, which is being prepared."""
         return any(heap and heap[0][0] < ticket.order for heap in self._unprepared.values())
 
+    def outranks_rows(self, ticket: Ticket) -> bool:
+        """Whether a segment comes before every prepared row."""
+        return not self._rows or ticket.order < self._rows[0].ticket.order
+
     def ready(self, row: Row[T]) -> None:
         """A prepared segment may now run; one whose request was dropped meanwhile is forgotten."""
         if self._preparing.pop((row.ticket.request_id, row.ticket.index), None) is not None:

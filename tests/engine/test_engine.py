@@ -129,7 +129,8 @@ def test_a_failure_is_counted_and_a_wish_to_stop_is_not(stepped, voice):
     assert stepped.counters.failed == 1
 
 
-def test_a_request_that_came_later_overtakes_a_book(stepped, voice):
+def test_a_request_that_came_later_overtakes_a_book(tiny, frontend, voice):
+    stepped = Engine(tiny, frontend, EngineConfig(max_rows=2), clock=StillClock(), timer=lambda: 0.0)
     book = stepped.submit(request("book", voice, "line after line.\n" * 40, steps=4))
     for _ in range(6):
         stepped.step()
@@ -137,6 +138,33 @@ def test_a_request_that_came_later_overtakes_a_book(stepped, voice):
     step_until_over(stepped, sentence)
 
     assert book.progress.segments_done < 6
+
+
+def test_preparing_a_book_takes_only_slices_of_the_time_of_what_runs(tiny, frontend, voice):
+    """A slice is a part of a step: with a clock that ticks at every look, about one token a turn."""
+    ticks = iter(range(10**6))
+    engine = Engine(tiny, frontend, EngineConfig(max_rows=1), clock=StillClock(), timer=lambda: float(next(ticks)))
+    line = engine.submit(request("line", voice, steps=30))
+    engine.step()
+    engine.submit(request("book", voice, "a longer line of a book.\n" * 8, priority=Priority.BATCH))
+    before = engine.counters
+    for _ in range(5):
+        engine.step()
+
+    assert line.progress.steps_done == 6
+    assert engine.counters.minus(before).prepared == 0
+
+
+def test_what_outranks_all_that_runs_is_prepared_at_once(tiny, frontend, voice):
+    ticks = iter(range(10**6))
+    engine = Engine(tiny, frontend, EngineConfig(max_rows=1), clock=StillClock(), timer=lambda: float(next(ticks)))
+    engine.submit(request("book", voice, "a longer line of a book.\n" * 8, priority=Priority.BATCH, steps=30))
+    for _ in range(3):
+        engine.step()
+    line = engine.submit(request("line", voice, steps=30))
+    engine.step()
+
+    assert line.progress.steps_done == 1
 
 
 def test_a_batch_request_lets_an_interactive_one_go_first(tiny, frontend, voice):
