@@ -31,6 +31,7 @@ _PHONE_S = 0.09  # of speech per phone, roughly: when a request's later segments
 _SLICE_OF_STEP = 0.25  # so much of a step's time may go into preparing while there is enough to run …
 _SLICE_WITH_ROOM = 1.0  # … and so much while the step has room for more rows
 _SLICE_S = 0.005  # and always so much
+_AFTER_SHORTAGE = 0.8  # of the frames for which memory was short: how many a step may have from then on
 
 
 class Loop:
@@ -201,10 +202,9 @@ class Loop:
             self.fail(row.ticket.request_id, error)
 
     def _admit_less(self, frames: int) -> None:
-        """Steps stay below what was too much once."""
-        limit = self.scheduler.max_latent_frames
-        if limit is None or limit >= frames:
-            self.scheduler.max_latent_frames = max(1, frames - 1)
+        """Steps stay clearly below what was too much once; a row that alone is more still runs, alone."""
+        bound, limit = max(1, int(_AFTER_SHORTAGE * frames)), self.scheduler.max_latent_frames
+        self.scheduler.max_latent_frames = bound if limit is None else min(limit, bound)
 
     def _decode(self, rows: tuple[Row[RowState], ...]) -> None:
         began = self._timer()
