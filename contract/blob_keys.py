@@ -65,3 +65,13 @@ def job_audio(job_id: str, audio_format: AudioFormat) -> str:
 
 def job_timestamps(job_id: str) -> str:
     return checked(f"jobs/{job_id}/timestamps.json")
+
+
+def job_manuscript(job_id: str) -> str:
+    """What the job's texts were read as."""
+    return checked(f"jobs/{job_id}/manuscript.json")
+
+
+def segment_audio(key: str, token: int) -> str:
+    """One finished segment; a second rendering has a name of its own, so that erasing the first cannot hit it."""
+    return checked(f"cache/segments/{key[-2:]}/{key}.{token}.flac")

@@ -9,7 +9,7 @@ import hashlib
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 from contract.schemas import SpeechRequest
@@ -33,13 +33,14 @@ def voice_fingerprint(clip: bytes | None, latent: bytes | None = None) -> str:
 
 
 def with_seed(request: SpeechRequest, *, voice: str) -> SpeechRequest:
-    """The request with a seed: its own, else one derived from what is said by whom and how.
+    """The request with a seed: its own, else one derived from who speaks and how.
 
-    voice: fingerprint of the voice.  The form of the audio has no part in it: mp3 and wav are one speech.
+    voice: fingerprint of the voice.  The form of the audio has no part in it: mp3 and wav are one speech.  Nor has
+    the text: when a sentence of it is changed, the others are to sound as they did.
     """
     if request.seed is not None:
         return request
-    content = {k: v for k, v in _content(request).items() if k not in {*_FORM, "seed"}}
+    content = {k: v for k, v in _content(request).items() if k not in {*_FORM, "seed", "text"}}
     seed = int(_digest({**content, "voice": voice}), 16) >> (256 - _SEED_BITS)
     return replace(request, seed=seed)
 
@@ -55,10 +56,26 @@ def audio_fingerprint(request: SpeechRequest, *, voice: str, revision: str) -> s
     return _digest({**_content(request), "voice": voice, "revision": revision})
 
 
-def segment_fingerprint(text: str, request: SpeechRequest, *, voice: str, revision: str) -> str:
-    """Of one segment's waveform, whatever text is around it and whatever form the answer has."""
-    content = {k: v for k, v in _content(request).items() if k not in _FORM}
-    return _digest({**content, "text": text, "voice": voice, "revision": revision, "part": "segment"})
+def segment_fingerprint(
+    phones: Sequence[int],
+    tones: Sequence[int],
+    request: SpeechRequest,
+    *,
+    voice: str,
+    revision: str,
+    index: int,
+    is_last: bool,
+) -> str:
+    """Of one segment's waveform, whatever text is around it and whatever form the answer has.
+
+    request: with its seed;  voice: fingerprint of the prompt;  revision: of the checkpoint.
+    index, is_last: a segment's noise depends on its place, and its edges on whether it is the first or the last.
+    """
+    if request.seed is None:
+        raise ValueError("a request without a seed is not yet one certain sound")
+    content = {k: v for k, v in _content(request).items() if k not in {*_FORM, "text"}}
+    spoken = {"phones": list(phones), "tones": list(tones), "index": index, "is_last": is_last}
+    return _digest({**content, **spoken, "voice": voice, "revision": revision, "part": "segment"})
 
 
 def body_hash(body: Mapping[str, object]) -> str:

@@ -92,7 +92,7 @@ def job_from_fields(fields: Mapping[str, str]) -> Job:
     request = json.loads(fields["request"])
     return Job(
         id=fields["id"],
-        request=_speech_request(fields["text"], request),
+        request=speech_request(fields["text"], request),
         status=JobStatus(fields["status"]),
         priority=Priority(fields["priority"]),
         created_at=float(fields["created_at"]),
@@ -166,7 +166,8 @@ def worker_from_fields(fields: Mapping[str, str]) -> WorkerState:
     return WorkerState(**values)
 
 
-def _speech_request(text: str, values: dict[str, Any]) -> SpeechRequest:
+def speech_request(text: str, values: dict[str, Any]) -> SpeechRequest:
+    """A request from its JSON, which is kept without the text."""
     values = _known(SpeechRequest, values)
     quality = values.get("quality")
     return SpeechRequest(

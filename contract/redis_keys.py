@@ -29,6 +29,16 @@
 | `audio:stats` | hash | both (Lua) | API, you | none |
 | `canary` | hash | monitor | API, you | three canary intervals |
 | `canary:turn` | string | monitor | monitor | one canary interval |
+| `segment:{key}` | hash | worker (Lua) | worker, you | until unused for `cache.segment_ttl_s`, or too many |
+| `segment:{key}:jobs` | hash | worker (Lua) | worker | until no job wants it |
+| `segments:queue:{priority}` | zset | worker (Lua) | worker | none; a segment leaves when claimed |
+| `segments:leases` | zset | worker (Lua) | worker | none; a segment leaves at its end |
+| `segments:used` | zset | worker (Lua) | worker | none; pruned with the segments |
+| `segments:stats` | hash | worker (Lua) | worker, you | none |
+| `segments:tokens` | string | worker (Lua) | worker | none; counter of fencing tokens |
+| `segments:wanting` | set | worker (Lua) | worker | none; a job leaves at its end |
+| `segments:of:{job_id}` | set | worker (Lua) | worker | until the job ends |
+| `segments:voice:{voice_id}` | set | worker (Lua) | both | none; pruned with the segments |
 | `rate:{key or address}` | hash | API (Lua) | API | until the bucket is full again |
 | `worker:{name}` | hash | worker | API | `jobs.worker_ttl_s`, heartbeat |
 | `workers` | zset | worker | API | none; pruned when read |
@@ -167,6 +177,46 @@ class RedisKeys:
     def canary_turn(self) -> str:
         """String: set while the present interval's sentence was taken by somebody."""
         return f"{self.root}canary:turn"
+
+    def segment(self, key: str) -> str:
+        """Hash.  One piece of a text: work to be claimed, then where its audio lies."""
+        return f"{self.root}segment:{key}"
+
+    def segment_jobs(self, key: str) -> str:
+        """Hash: job that wants the segment to its place in that job's manuscript."""
+        return f"{self.segment(key)}:jobs"
+
+    def segment_queue(self, priority: str) -> str:
+        """Sorted set: segment that waits by the second its sound is wanted."""
+        return f"{self.root}segments:queue:{priority}"
+
+    def segment_leases(self) -> str:
+        """Sorted set: segment that is rendered by the end of its lease."""
+        return f"{self.root}segments:leases"
+
+    def segments_used(self) -> str:
+        """Sorted set: finished segment by the order of last use (a counter, not a time)."""
+        return f"{self.root}segments:used"
+
+    def segment_stats(self) -> str:
+        """Hash: bytes kept, rendered so far, uses."""
+        return f"{self.root}segments:stats"
+
+    def segment_tokens(self) -> str:
+        """String: the last fencing token given for a segment; only rises."""
+        return f"{self.root}segments:tokens"
+
+    def segments_wanting(self) -> str:
+        """Set: jobs that want segments."""
+        return f"{self.root}segments:wanting"
+
+    def segments_of(self, job_id: str) -> str:
+        """Set: the segments a job wants."""
+        return f"{self.root}segments:of:{job_id}"
+
+    def segments_of_voice(self, voice_id: str) -> str:
+        """Set: finished segments made with a voice, so that deleting the voice erases them."""
+        return f"{self.root}segments:voice:{voice_id}"
 
     def rate(self) -> str:
         """Prefix of the rate limiter's buckets: hashes `tokens`, `at`."""

@@ -159,10 +159,18 @@ class JobResult:
     size_bytes: int
     synthesis_s: float  # compute time from claim to encoded audio
     segments: int = 1
+    segments_reused: int = 0  # of those, how many other requests had left behind
     predicted_s: float | None = None  # what the plan said before rendering; None: taken from the cache
     from_cache: bool = False
     timestamps_blob: str | None = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def cache(self) -> str:
+        """hit, partial or miss: how much of it was there already."""
+        if self.from_cache or self.segments_reused == self.segments:
+            return "hit"
+        return "partial" if self.segments_reused else "miss"
 
     @property
     def rtf(self) -> float:

@@ -153,6 +153,8 @@ KEYS: tuple[Key, ...] = (
     Key("model.cache.enabled", "cache.enabled", boolean()),
     Key("model.cache.max_size", "cache.max_bytes", BYTES),
     Key("model.cache.ttl", "cache.ttl_s", integer(1, 10**9)),
+    Key("model.cache.segment_max_size", "cache.segment_max_bytes", BYTES),
+    Key("model.cache.segment_ttl", "cache.segment_ttl_s", integer(1, 10**9)),
     Key("cache_config.enabled", "cache.enabled", boolean()),
     Key("cache_config.redis_url", "cache.redis_url", redis_url(), short=("MEGATTS3_CACHE_REDIS_URL",)),
     Key("cache_config.ttl", "cache.ttl_s", integer(1, 10**9)),

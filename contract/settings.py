@@ -159,6 +159,8 @@ class CacheSettings:
     ttl_s: int = 3600
     max_bytes: int = 1_000_000_000
     compression: bool = True
+    segment_max_bytes: int = 4_000_000_000  # finished segments as blobs, so that an edited text is rendered in part
+    segment_ttl_s: int = 86_400  # a segment unused for so long goes
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,8 @@ def _result(job: Job) -> Json:
         "sample_rate": result.sample_rate,
         "size_bytes": result.size_bytes,
         "segments": result.segments,
+        "segments_reused": result.segments_reused,
         "rtf": round(result.rtf, 4),
-        "cache": "hit" if result.from_cache else "miss",
+        "cache": result.cache,
         "warnings": list(result.warnings),
     }

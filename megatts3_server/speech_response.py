@@ -23,7 +23,7 @@ class Speech:
     audio_format: AudioFormat
     duration_s: float
     sample_rate: int
-    cache: str  # hit or miss
+    cache: str  # hit, partial or miss
     rtf: float = 0.0
     job_id: str | None = None
     timings_ms: dict[str, float] = field(default_factory=dict)  # for Server-Timing
@@ -44,7 +44,7 @@ def from_job(job: Job, data: bytes) -> Speech:
         result.audio_format,
         result.duration_s,
         result.sample_rate,
-        cache="hit" if result.from_cache else "miss",
+        cache=result.cache,
         rtf=result.rtf,
         job_id=job.id,
         timings_ms=timings,

@@ -103,6 +103,8 @@ class WaitRoom:
     def _listen(self) -> None:
         try:
             for event in self._events.listen(self._stop):
+                if event.kind is EventKind.SEGMENT:  # the workers' own affair: the job's record tells of it
+                    continue
                 self._ring(None if event.kind is EventKind.RESYNC else event.id)
         except ServiceError:  # the next waiter starts another listener; those here look by themselves
             log.warning("wait_room_lost_its_events")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from contract.errors import ServiceError
-from contract.schemas import JobProgress
+from contract.schemas import JobProgress, Priority
 from contract.stores.interfaces import Claim, JobStore
 from contract.telemetry import event_log
 
@@ -30,6 +30,7 @@ class Lease:
         self.is_lost = False
         self.cancel_requested = False
         self.to_release = False  # draining took too long: the job goes back to the queue
+        self.is_resumable = False  # what is finished of it is kept: it may go on elsewhere at any time
         self.report: Callable[[], JobProgress] | None = None
         self._followed: Stoppable | None = None
         self._lock = threading.Lock()
@@ -104,6 +105,13 @@ class LeaseKeeper:
         for lease in self._all():
             lease.to_release = True
             lease.stop()
+
+    def release_resumable(self) -> None:
+        """Hand back at once what loses nothing by it, unless somebody waits for it."""
+        for lease in self._all():
+            if lease.is_resumable and lease.job.priority is Priority.BATCH:
+                lease.to_release = True
+                lease.stop()
 
     def hear_of(self, job_id: str) -> None:
         """Something about this job changed; a cancel is obeyed now rather than at the next heartbeat."""

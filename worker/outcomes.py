@@ -25,12 +25,19 @@ OURS = frozenset({ErrorCode.INTERNAL, ErrorCode.SYNTHESIS_FAILED})  # told with 
 class Outcomes:
     """Writes the end of a job into its record."""
 
-    def __init__(self, jobs: JobStore, figures: Figures, *, send_again: Callable[[Job], None]) -> None:
-        self._jobs, self._figures, self._send_again = jobs, figures, send_again
+    def __init__(
+        self,
+        jobs: JobStore,
+        figures: Figures,
+        *,
+        send_again: Callable[[Job], None],
+        ended: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """ended: told of a job that will not be taken up again."""
+        self._jobs, self._figures, self._send_again, self._ended = jobs, figures, send_again, ended
 
     def done(self, lease: Lease, result: JobResult) -> None:
-        if _write(lease, lambda: self._jobs.finish(lease.job.id, lease.token, result)):
-            self._figures.ended("done")
+        self._end(lease, "done", lambda: self._jobs.finish(lease.job.id, lease.token, result))
 
     def ended_by(self, lease: Lease, error: Exception) -> None:
         """Called while `error` is handled: decide what it means for the job."""
@@ -40,8 +47,7 @@ class Outcomes:
         elif isinstance(error, Cancelled | EngineStopped) and lease.to_release:
             self._hand_back(lease)
         elif isinstance(error, Cancelled) and lease.cancel_requested:
-            if _write(lease, lambda: self._jobs.cancelled(job.id, lease.token)):
-                self._figures.ended("cancelled")
+            self._end(lease, "cancelled", lambda: self._jobs.cancelled(job.id, lease.token))
             log.info("job_cancelled", job=job.id)
         elif isinstance(error, EngineStopped):  # a crash of ours: the lease runs out and counts it
             log.error("engine_stopped", job=job.id)
@@ -52,8 +58,12 @@ class Outcomes:
                 log.exception("job_failed", job=job.id, code=info.code)  # noqa: LOG004 - see the docstring
             else:
                 log.info("job_failed", job=job.id, code=info.code)
-            if _write(lease, lambda: self._jobs.fail(job.id, lease.token, info)):
-                self._figures.ended("failed")
+            self._end(lease, "failed", lambda: self._jobs.fail(job.id, lease.token, info))
+
+    def _end(self, lease: Lease, how: str, record: Callable[[], bool]) -> None:
+        if _write(lease, record):
+            self._figures.ended(how)
+            self._ended(lease.job.id)
 
     def _hand_back(self, lease: Lease) -> None:
         job = lease.job

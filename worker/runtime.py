@@ -18,16 +18,21 @@ from contract.stores.interfaces import Stores
 from contract.telemetry import event_log
 from megatts3.api import Engine, EngineConfig
 from worker import shipped_voices
-from worker.cancel_watch import CancelWatch
+from worker.bells import Bells
 from worker.devices import Compute, choose_compute, limit_gpu_memory
+from worker.event_watch import EventWatch
+from worker.fan_out import Links
 from worker.figures import Figures
 from worker.housekeeping import Housekeeping
 from worker.janitor import Janitor
 from worker.leases import LeaseKeeper
+from worker.manuscripts import Manuscripts
 from worker.outcomes import Outcomes
 from worker.presence import Presence
 from worker.profile_folder import ProfileFolder, ProfileWatch
 from worker.prompt_cache import PromptCache
+from worker.rendering import Renderers
+from worker.segment_sweep import SegmentSweep
 from worker.speaking import Clocks, Speaker
 from worker.speech_engine import SpeechEngine
 from worker.sweep import Swept, VoiceSweep, forget_outdated, sweep
@@ -67,12 +72,34 @@ class Runtime:
         self.settings, self.stores, self.engine, self.name = settings, stores, engine, name
         self._send, self._drain_s = send, drain_s
         self.leases = LeaseKeeper(stores.jobs, lease_s=jobs.lease_s, heartbeat_s=jobs.heartbeat_s)
-        self._cancels = CancelWatch(stores.events, self.leases)
         self.prompts = VoicePrompts(stores, engine, PromptCache(max_bytes=PROMPT_CACHE_BYTES))
         self.figures = Figures(metrics or Metrics(), worker=name)
-        outcomes = Outcomes(stores.jobs, self.figures, send_again=self.send_job)
+        self._segment_sweep = SegmentSweep(stores, settings.cache, max_attempts=jobs.max_attempts)
+        outcomes = Outcomes(stores.jobs, self.figures, send_again=self.send_job, ended=self._segment_sweep.leave)
+        manuscripts, bells = Manuscripts(stores.blobs), Bells()
+        self.renderers = Renderers(
+            stores.segments,
+            stores.blobs,
+            engine,
+            prompts=self.prompts,
+            manuscripts=manuscripts,
+            ring=bells.ring,
+            worker=name,
+            rows=settings.model.batch_size,
+            lease_s=jobs.lease_s,
+            heartbeat_s=jobs.heartbeat_s,
+        )
+        self._events = EventWatch(stores.events, self.leases, renderers=self.renderers, bells=bells)
         self.speaker = Speaker(
-            stores, engine, self.prompts, self.leases, figures=self.figures, outcomes=outcomes, clocks=clocks
+            stores,
+            engine,
+            self.prompts,
+            self.leases,
+            figures=self.figures,
+            outcomes=outcomes,
+            manuscripts=manuscripts,
+            links=Links(stores.segments, stores.blobs, bells, self.renderers.wake, clocks.unix_s),
+            clocks=clocks,
         )
         self.presence = Presence(
             name,
@@ -126,7 +153,7 @@ class Runtime:
     def start(self) -> None:
         """Renew leases, heartbeat and sweep from now on; the worker is not ready yet."""
         self.leases.start()
-        self._cancels.start()
+        self._events.start()
         self.housekeeping.beat()
         self.housekeeping.start()
 
@@ -138,6 +165,7 @@ class Runtime:
         if not self.engine.is_alive:
             self.engine.start()
             self.engine.warm_up()
+        self.renderers.start()
         shipped = shipped_voices.read_index(checkpoint)
         shipped_voices.register(shipped, self.stores, self.prompts, revision=self.engine.revision)
         self.presence.is_ready(self.engine.capabilities, self.engine.revision)
@@ -154,6 +182,7 @@ class Runtime:
     def sweep(self) -> Swept:
         """Bring back lost jobs and voices, and forget jobs that ended long ago."""
         self._voice_sweep.sweep()
+        self._segment_sweep.sweep()
         forget_outdated(self.stores.jobs, self.stores.blobs)
         self._janitor.look()
         jobs = self.settings.jobs
@@ -174,6 +203,8 @@ class Runtime:
             return
         self._draining.set()
         self.presence.is_not_ready("draining")
+        self.renderers.drain()
+        self.leases.release_resumable()
         threading.Thread(target=self._drain, name="drain", daemon=True).start()
 
     def stop(self) -> None:
@@ -182,7 +213,8 @@ class Runtime:
         if self._profiles is not None:
             self._profiles.stop()
         self.housekeeping.stop()
-        self._cancels.stop()
+        self._events.stop()
+        self.renderers.stop()
         self.leases.stop()
         self.engine.stop()
 

@@ -1,8 +1,10 @@
 """One synthesis job, from claim to stored audio.  How it ends is outcomes.py."""
 
+import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 
 from contract import blob_keys
 from contract.errors import ErrorCode, ServiceError
@@ -10,12 +12,15 @@ from contract.fingerprint import with_seed
 from contract.schemas import Job, JobProgress, JobResult
 from contract.stores.interfaces import CachedAudio, Stores
 from contract.telemetry import event_log
-from megatts3.api import SegmentResult, VoicePrompt
+from megatts3.api import Passage, SegmentResult, VoicePrompt
 from megatts3.audio.join import OVERLAP_S
 from megatts3.errors import Cancelled
 from worker.encoding import EncodedAudio, encode_segments
+from worker.fan_out import FanOut, Links
 from worker.figures import Figures
 from worker.leases import Lease, LeaseKeeper
+from worker.manuscript import Manuscript, read_manuscript
+from worker.manuscripts import Manuscripts
 from worker.outcomes import Outcomes
 from worker.speech_engine import RunningRequest, SpeechEngine
 from worker.streaming import OutgoingAudio
@@ -24,6 +29,9 @@ from worker.translate import to_job_progress, to_sampling_params, to_synthesis_r
 from worker.voices import VoicePrompts
 
 log = event_log(__name__)
+
+LEAST_WINDOW = 32  # segments of a job that may be wanted at a time
+ROWS_WINDOW = 4  # as many again a row of all workers' batches: nobody runs out while the window is topped up
 
 
 def predicted_duration_s(segments: Sequence[SegmentResult]) -> float:
@@ -63,39 +71,60 @@ class Speaker:
         *,
         figures: Figures,
         outcomes: Outcomes,
+        manuscripts: Manuscripts,
+        links: Links,
         clocks: Clocks,
     ) -> None:
         self.throughput = Throughput()
+        self._manuscripts, self._links = manuscripts, links
+        self._suspect = threading.Lock()
         self._stores, self._engine, self._prompts, self._leases = stores, engine, prompts, leases
         self._figures, self._outcomes, self._clocks = figures, outcomes, clocks
 
     def speak(self, job_id: str, *, worker: str, lease_s: float) -> None:
-        """Claim, synthesize, store, record.  A job not to be had (a second delivery) is left alone."""
-        claim = self._stores.jobs.claim(job_id, worker=worker, lease_s=lease_s)
-        if claim is None:
-            log.info("job_not_to_be_had", job=job_id)
-            return
-        self._figures.claimed(claim.job)
-        with self._leases.hold(claim) as lease:
-            try:
-                result = self._result(lease)
-            except Exception as error:  # noqa: BLE001 - the task wrapper: the record must say how it ended
-                self._outcomes.ended_by(lease, error)
-            else:
-                self._outcomes.done(lease, result)
+        """Claim, synthesize, store, record.  A job not to be had (a second delivery) is left alone.
 
-    def _result(self, lease: Lease) -> JobResult:
+        A job that a worker was lost with before is spoken when no other such one is: should this worker go too, it
+        is known which it was.
+        """
+        with ExitStack() as alone:
+            claim = self._stores.jobs.claim(job_id, worker=worker, lease_s=lease_s, suspects=False)
+            if claim is None:
+                alone.enter_context(self._suspect)
+                claim = self._stores.jobs.claim(job_id, worker=worker, lease_s=lease_s)
+            if claim is None:
+                log.info("job_not_to_be_had", job=job_id)
+                return
+            self._figures.claimed(claim.job)
+            with self._leases.hold(claim) as lease:
+                try:
+                    result = self._result(lease, alone)
+                except Exception as error:  # noqa: BLE001 - the task wrapper: the record must say how it ended
+                    self._outcomes.ended_by(lease, error)
+                else:
+                    self._outcomes.done(lease, result)
+
+    def _result(self, lease: Lease, alone: ExitStack) -> JobResult:
         job = lease.job
         began_s = self._clocks.measure_s()
         self._check_deadline(job)
         if (cached := self._cached(job)) is not None:
             return self._stored(job, cached, synthesis_s=self._clocks.measure_s() - began_s, from_cache=True)
         voice = self._prompts.of_job(job)
-        params = to_sampling_params(job, seed=seed_of(job, voice))
+        params = to_sampling_params(job.request, seed=seed_of(job, voice))
         if lease.must_stop:
             raise Cancelled(job.id)
-        request = to_synthesis_request(job, voice, params, to_engine_time=self._clocks.to_engine)
-        segments = self._follow(lease, self._engine.submit(request))
+        manuscript = self._manuscript(job, voice, seed=params.seed)
+        reused = 0
+        if len(manuscript.lines) > 1:
+            alone.close()  # a segment that is to blame is looked after where it is rendered
+            spread, lease.is_resumable = self._spread(job, manuscript), True
+            segments = self._follow(lease, spread)
+            reused = spread.reused
+        else:
+            request = to_synthesis_request(job, voice, params, to_engine_time=self._clocks.to_engine)
+            passage = Passage([line.segment for line in manuscript.lines], 0, 1)
+            segments = self._follow(lease, self._engine.submit(replace(request, passage=passage)))
         encoded = encode_segments([segment.waveform for segment in segments], job.request)
         synthesis_s = self._clocks.measure_s() - began_s
         result = self._stored(
@@ -103,6 +132,7 @@ class Speaker:
             encoded,
             synthesis_s=synthesis_s,
             segments=len(segments),
+            reused=reused,
             predicted_s=predicted_duration_s(segments),
         )
         self._remember(job, encoded, seed=params.seed)
@@ -115,8 +145,40 @@ class Speaker:
             audio_s=round(encoded.duration_s, 3),
             rtf=round(result.rtf, 3),
             segments=len(segments),
+            reused=reused,
         )
         return result
+
+    def _manuscript(self, job: Job, voice: VoicePrompt, *, seed: int) -> Manuscript:
+        """The job's text, read; kept for the other workers where there is something to share."""
+        if job.attempts > 1:
+            try:
+                found = self._manuscripts.of_job(job.id)
+            except KeyError:
+                found = None
+            if found is not None and found.revision == self._engine.revision:
+                return found
+        manuscript = read_manuscript(
+            job,
+            [replace(job.request, seed=seed)],
+            [voice],
+            revision=self._engine.revision,
+            read=self._engine.read,
+        )
+        if len(manuscript.lines) > 1:
+            self._manuscripts.keep(job.id, manuscript)
+        return manuscript
+
+    def _spread(self, job: Job, manuscript: Manuscript) -> FanOut:
+        rows = sum(worker.max_rows for worker in self._stores.workers.list() if worker.ready)
+        return FanOut(
+            self._links,
+            manuscript,
+            job_id=job.id,
+            priority=job.priority,
+            window=max(LEAST_WINDOW, ROWS_WINDOW * rows),
+            deadline_at=job.deadline_at,
+        )
 
     def _follow(self, lease: Lease, running: RunningRequest) -> list[SegmentResult]:
         """Collect the segments, and pass them on as they come; the lease reports progress and can cancel."""
@@ -152,6 +214,7 @@ class Speaker:
         *,
         synthesis_s: float,
         segments: int = 1,
+        reused: int = 0,
         predicted_s: float | None = None,
         from_cache: bool = False,
     ) -> JobResult:
@@ -165,6 +228,7 @@ class Speaker:
             size_bytes=len(audio.data),
             synthesis_s=synthesis_s,
             segments=segments,
+            segments_reused=reused,
             predicted_s=predicted_s,
             from_cache=from_cache,
         )

@@ -3,7 +3,7 @@
 Types are the library's own; only behaviour is restated here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from megatts3.api import (
     SynthesisRequest,
     VoicePrompt,
 )
+from megatts3.pipeline.plan import Phonemized
 
 
 class RunningRequest(Protocol):
@@ -60,6 +61,10 @@ class SpeechEngine(Protocol):
 
     def prepare_voice(self, data: bytes, *, latent: NDArray[Any] | None = None) -> VoicePrompt:
         """Reference audio (bytes of a file) and perhaps its latent (T, 32) → the prompt."""
+        ...
+
+    def read(self, text: str) -> Sequence[Phonemized]:
+        """The segments of a text; raises TextEmpty."""
         ...
 
     def plan(self, text: str, voice: VoicePrompt, params: SamplingParams) -> Plan: ...

@@ -6,7 +6,7 @@ No other file knows both vocabularies' names for the same thing.
 from collections.abc import Callable
 
 from contract.errors import ErrorCode, ErrorInfo, ServiceError
-from contract.schemas import Job, JobProgress, Priority
+from contract.schemas import Job, JobProgress, Priority, SpeechRequest
 from megatts3 import errors as speech
 from megatts3.api import Priority as EnginePriority
 from megatts3.api import Progress, SamplingParams, SynthesisRequest, VoicePrompt
@@ -42,9 +42,8 @@ def to_error_info(error: BaseException) -> ErrorInfo:
     return ErrorInfo(code, UNEXPLAINED if code in HIDDEN else str(error) or code.value)
 
 
-def to_sampling_params(job: Job, *, seed: int) -> SamplingParams:
+def to_sampling_params(request: SpeechRequest, *, seed: int) -> SamplingParams:
     """The request's own parameters; upstream's p_w and t_w are text and speaker guidance."""
-    request = job.request
     return SamplingParams(
         steps=request.time_step,
         text_guidance=request.p_w,

@@ -24,6 +24,7 @@ from contract.schemas import (
     Voice,
     WorkerState,
 )
+from contract.stores.segments import SegmentStore
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,11 @@ class JobStore(Protocol):
         """Newest first."""
         ...
 
-    def claim(self, job_id: str, *, worker: str, lease_s: float) -> Claim | None:
-        """Queued → running, with a lease and a token greater than any before.  None: not to be had."""
+    def claim(self, job_id: str, *, worker: str, lease_s: float, suspects: bool = True) -> Claim | None:
+        """Queued → running, with a lease and a token greater than any before.  None: not to be had.
+
+        suspects False: a job that a worker was lost with before is not to be had either.
+        """
         ...
 
     def heartbeat(self, job_id: str, token: int, *, lease_s: float, progress: JobProgress | None = None) -> Heartbeat:
@@ -127,6 +131,8 @@ class JobStore(Protocol):
     def requeue(self, job_id: str, *, max_attempts: int = 2) -> Job | None:
         """Put a job with an expired lease back, or end it failed(worker_lost) after `max_attempts` claims.
 
+        Claims before the last segment that it got done do not count: they brought it on.
+
         None: its lease is not expired (another sweeper was first).  The caller sends a new message if queued.
         """
         ...
@@ -154,6 +160,7 @@ class JobStore(Protocol):
 class EventKind(StrEnum):
     JOB = "job"
     VOICE = "voice"
+    SEGMENT = "segment"  # among workers: id of a job one of whose segments ended, '' for new work, or a segment's key
     RESYNC = "resync"  # the connection was lost: anything may have changed, look again
 
 
@@ -431,3 +438,4 @@ class Stores:
     workers: WorkerRegistry
     chunks: ChunkStream
     canary: CanaryBoard
+    segments: SegmentStore

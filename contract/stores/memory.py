@@ -25,6 +25,7 @@ from contract.stores.interfaces import (
     Stores,
 )
 from contract.stores.memory_jobs import MemoryJobStore
+from contract.stores.memory_segments import MemorySegmentStore
 from contract.stores.memory_voices import MemoryVoiceStore
 
 
@@ -297,4 +298,5 @@ def memory_stores(settings: Settings, *, clock: Callable[[], float] = time.time)
         workers=MemoryWorkerRegistry(clock=clock),
         chunks=MemoryChunkStream(events),
         canary=MemoryCanaryBoard(clock=clock),
+        segments=MemorySegmentStore(events, clock=clock),
     )

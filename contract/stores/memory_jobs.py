@@ -49,6 +49,7 @@ class MemoryJobStore:
         self._jobs: dict[str, Job] = {}
         self._first: dict[tuple[str, str], _FirstSubmission] = {}
         self._sent_at: dict[str, float] = {}
+        self._done_at_crash: dict[str, int] = {}
         self._last_token = 0
 
     def create(self, job: Job, *, share: bool = True, body_hash: str = "") -> Created:
@@ -101,10 +102,10 @@ class MemoryJobStore:
         more = len(found) > limit
         return JobPage(page, encode(page[-1]) if more else None)
 
-    def claim(self, job_id: str, *, worker: str, lease_s: float) -> Claim | None:
+    def claim(self, job_id: str, *, worker: str, lease_s: float, suspects: bool = True) -> Claim | None:
         with self._lock:
             job = self.get(job_id)
-            if job is None or job.status is not JobStatus.QUEUED:
+            if job is None or job.status is not JobStatus.QUEUED or (job.attempts and not suspects):
                 return None
             now_s = self._clock()
             self._last_token += 1
@@ -171,6 +172,9 @@ class MemoryJobStore:
                 return None
             if job.cancel_requested:
                 return self._write(self._ended(job, JobStatus.CANCELLED))
+            if job.progress.segments_done > self._done_at_crash.get(job_id, 0):
+                self._done_at_crash[job_id] = job.progress.segments_done
+                job = replace(job, attempts=1)
             if job.attempts >= max_attempts:
                 return self._write(replace(self._ended(job, JobStatus.FAILED), error=LOST))
             return self._put_back(job)

@@ -14,6 +14,7 @@ from contract.stores.redis_canary import RedisCanaryBoard
 from contract.stores.redis_chunks import RedisChunkStream
 from contract.stores.redis_events import RedisEvents
 from contract.stores.redis_jobs import RedisJobStore
+from contract.stores.redis_segments import RedisSegmentStore
 from contract.stores.redis_voices import RedisVoiceStore
 from contract.stores.redis_workers import RedisWorkerRegistry
 from contract.stores.s3 import S3BlobStore
@@ -51,4 +52,5 @@ def open_stores(settings: Settings, *, clock: Clock | None = None) -> Stores:
         chunks=RedisChunkStream(
             redis, connect(settings.redis, blocking=True), keys, keep_s=settings.jobs.chunks_keep_s
         ),
+        segments=RedisSegmentStore(redis, keys, clock=clock),
     )

@@ -110,9 +110,9 @@ class RedisJobStore:
             records = [decoded(record) for record in pipe.execute()]
         return [job_from_fields(record) for record in records if "id" in record]
 
-    def claim(self, job_id: str, *, worker: str, lease_s: float) -> Claim | None:
+    def claim(self, job_id: str, *, worker: str, lease_s: float, suspects: bool = True) -> Claim | None:
         with translated():
-            record = decoded(self._run("claim", job_id, worker, lease_s))
+            record = decoded(self._run("claim", job_id, worker, lease_s, int(suspects)))
         if not record:
             return None
         job = job_from_fields(record)

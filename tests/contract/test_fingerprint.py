@@ -59,13 +59,14 @@ def test_the_voices_recording_and_the_checkpoint_are_part_of_it():
     assert len({key(), key(voice="w"), key(revision="s")}) == 3
 
 
-def test_a_derived_seed_depends_on_content_and_not_on_the_form_of_the_audio():
+def test_a_derived_seed_depends_on_who_speaks_and_how_and_not_on_the_text_or_the_form_of_the_audio():
     request = SpeechRequest(text="a")
     seeded = with_seed(request, voice="v")
     assert seeded == with_seed(request, voice="v")
     assert 0 <= seeded.seed < 2**32
     assert with_seed(replace(request, response_format=AudioFormat.MP3), voice="v").seed == seeded.seed
-    assert with_seed(replace(request, text="b"), voice="v").seed != seeded.seed
+    assert with_seed(replace(request, text="b"), voice="v").seed == seeded.seed, "an edit leaves the rest as it was"
+    assert with_seed(replace(request, speed=2.0), voice="v").seed != seeded.seed
     assert with_seed(request, voice="w").seed != seeded.seed
     assert with_seed(replace(request, seed=5), voice="v").seed == 5
 
@@ -76,11 +77,14 @@ def test_a_request_without_a_seed_has_no_fingerprint():
 
 
 def test_a_segment_is_the_same_in_any_text_and_any_form():
-    def segment(request):
-        return segment_fingerprint("a.", request, voice="v", revision="r")
+    def segment(request, *, phones=(1, 2), index=0, is_last=False):
+        return segment_fingerprint(phones, (0, 0), request, voice="v", revision="r", index=index, is_last=is_last)
 
     assert segment(REQUEST) == segment(replace(REQUEST, text="a. b.", response_format=AudioFormat.MP3))
     assert segment(REQUEST) != segment(replace(REQUEST, speed=2.0))
+    assert segment(REQUEST) != segment(REQUEST, phones=(1, 3))
+    assert segment(REQUEST) != segment(REQUEST, index=1), "its noise is another"
+    assert segment(REQUEST) != segment(REQUEST, is_last=True), "its end is another"
     assert segment(REQUEST) != key()
 
 

@@ -76,7 +76,8 @@ def make_runtime(settings, stores, sent, clock) -> Iterator[Callable[..., Runtim
             clocks=Clocks(unix_s=clock),
             **options,
         )
-        built.leases.start()  # the other threads would make time and messages hard to foresee
+        built.leases.start()
+        built.renderers.start()  # the other threads would make time and messages hard to foresee
         made.append(built)
         return built
 
@@ -103,7 +104,7 @@ def submit(stores, voice) -> Callable[..., Job]:
     """Create a queued job as the API does."""
     count = 0
 
-    def make(text: str = "One. Two.", *, request: dict[str, object] | None = None, **fields: object) -> Job:
+    def make(text: str = "Hello there", *, request: dict[str, object] | None = None, **fields: object) -> Job:
         nonlocal count
         count += 1
         wanted = SpeechRequest(**{"text": text, "voice_id": voice.id} | (request or {}))

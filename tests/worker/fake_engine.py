@@ -24,6 +24,7 @@ from megatts3.api import (
 from megatts3.audio.formats import decode
 from megatts3.audio.waveform import Waveform
 from megatts3.errors import Cancelled, DeadlineExceeded, EngineStopped, LatentRequired, TextEmpty
+from worker.manuscript import ReadSegment
 
 SAMPLE_RATE = 24_000
 SECONDS_A_CHARACTER = 0.05
@@ -69,22 +70,28 @@ class FakeSubmission:
         self._cancelled = threading.Event()
 
     @property
+    def parts(self) -> list[str]:
+        passage = self.request.passage
+        return segments_of(self.request.text) if passage is None else [part.text for part in passage.segments]
+
+    @property
     def progress(self) -> Progress:
-        count, steps = len(segments_of(self.request.text)), self.request.params.steps
+        count, steps = len(self.parts), self.request.params.steps
         return Progress(self.done, count, self.done * steps, count * steps)
 
     def cancel(self) -> None:
         self._cancelled.set()
 
     def __iter__(self) -> Iterator[SegmentResult]:
-        parts = segments_of(self.request.text)
+        parts = self.parts
         for index, part in enumerate(parts):
-            self._one_step()
+            self._one_step(part)
             self.done += 1
             spoken = speech(part, self.request.voice, self.request.params)
+            self.engine.rendered.append(part)
             yield SegmentResult(index, len(parts), spoken, part, planned_s=spoken.duration_s)
 
-    def _one_step(self) -> None:
+    def _one_step(self, part: str) -> None:
         """Wait at the gate as the real engine waits between steps; the same reasons end it."""
         while True:
             if self._cancelled.is_set():
@@ -94,9 +101,11 @@ class FakeSubmission:
                 raise DeadlineExceeded(self.request.request_id)
             if not self.engine.is_alive:
                 raise EngineStopped
-            if (error := self.engine.failures.get(self.request.text)) is not None:
+            if (error := self.engine.failures.get(part)) is not None:
                 raise error
-            if self.engine.gate.wait(LOOK_AGAIN_S):
+            if part in self.engine.holds:
+                time.sleep(LOOK_AGAIN_S)
+            elif self.engine.gate.wait(LOOK_AGAIN_S):
                 return
 
 
@@ -113,7 +122,9 @@ class FakeEngine:
         self.gate = threading.Event()
         self.gate.set()
         self.failures: dict[str, Exception] = {}
+        self.holds: set[str] = set()  # segments that do not get on
         self.submitted: list[str] = []
+        self.rendered: list[str] = []  # segments that came to their end
         self.prepared: list[bytes] = []
         self.counters = Counters()
         self.is_alive = False
@@ -138,11 +149,15 @@ class FakeEngine:
         self.prepared.append(data)
         return voice_of(data)
 
+    def read(self, text: str) -> list[ReadSegment]:
+        parts = segments_of(text)
+        if not parts:
+            raise TextEmpty
+        return [ReadSegment(part, tuple(part.encode()), (0,) * len(part.encode())) for part in parts]
+
     def plan(self, text: str, voice: VoicePrompt, params: SamplingParams) -> Plan:
         raise NotImplementedError
 
     def submit(self, request: SynthesisRequest) -> FakeSubmission:
-        if not segments_of(request.text):
-            raise TextEmpty
         self.submitted.append(request.request_id)
         return FakeSubmission(self, request)

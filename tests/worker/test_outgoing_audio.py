@@ -20,7 +20,7 @@ PCM = {"response_format": AudioFormat.PCM, "seed": 3}
 
 
 def joined_pcm(job) -> bytes:
-    params = to_sampling_params(job, seed=3)
+    params = to_sampling_params(job.request, seed=3)
     return join([speech(part, voice_of(clip()), params) for part in SPOKEN]).pcm16().tobytes()
 
 

@@ -30,7 +30,7 @@ def test_a_job_ends_done_with_its_own_text_in_its_own_voice(runtime, stores, sub
 
     ended = stores.jobs.get(job.id)
     assert ended.status is JobStatus.DONE
-    params = to_sampling_params(job, seed=7)
+    params = to_sampling_params(job.request, seed=7)
     expected = join([speech(part, voice_of(clip()), params) for part in ("One", " Two")])
     samples, rate = stored_samples(stores, job)
     assert rate == SAMPLE_RATE
@@ -230,7 +230,7 @@ def test_many_jobs_at_once_each_get_their_own_audio(runtime, stores, submit, in_
         thread.join(20)
 
     for n, job in enumerate(jobs):
-        params = to_sampling_params(job, seed=n)
+        params = to_sampling_params(job.request, seed=n)
         parts = [speech(part, voice_of(clip()), params) for part in (f"Number {n}", f" And more of {n}")]
         samples, _ = stored_samples(stores, job)
         assert np.abs(samples - join(parts).samples).max() < 1e-4

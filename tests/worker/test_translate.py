@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from contract.errors import ErrorCode, ServiceError
-from contract.schemas import LEVELS, Job, SpeechRequest
+from contract.schemas import LEVELS, SpeechRequest
 from megatts3 import errors as speech
 from megatts3.api import SamplingParams
 from worker.translate import CODES, to_error_info, to_sampling_params, to_synthesis_request
@@ -47,15 +47,13 @@ def test_a_service_error_keeps_its_code():
 
 
 def test_the_services_defaults_are_the_librarys():
-    job = Job(id="job_1", request=SpeechRequest("One."))
-
-    assert to_sampling_params(job, seed=0) == SamplingParams(seed=0)
+    assert to_sampling_params(SpeechRequest("One."), seed=0) == SamplingParams(seed=0)
 
 
 @pytest.mark.parametrize("level", LEVELS.values(), ids=list(LEVELS))
 def test_the_library_knows_the_grid_of_every_quality(level):
     request = SpeechRequest("a", grid=level.grid, time_step=level.time_step)
-    params = to_sampling_params(Job(id="job_1", request=request), seed=0)
+    params = to_sampling_params(request, seed=0)
     assert (params.grid, params.steps) == level
 
 

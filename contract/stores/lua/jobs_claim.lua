@@ -1,5 +1,5 @@
--- ARGV: 4 worker, 5 lease in seconds.  Answers the hash, or nothing when the job is not to be had.
-if get('status') ~= 'queued' then
+-- ARGV: 4 worker, 5 lease in seconds, 6 suspects too '1'|'0'.  Answers the hash, or nothing when the job is not to be had.
+if get('status') ~= 'queued' or (ARGV[6] == '0' and get('attempts') ~= '0') then
   return {}
 end
 move('queued', 'running')

@@ -18,6 +18,10 @@ else
     finish('running', 'cancelled', tonumber(ARGV[6]))
     return 1
   end
+  local done, before = cjson.decode(get('progress')).segments_done or 0, tonumber(get('done_at_crash') or 0)
+  if done > before then -- it got on since the last crash: that one has nothing to do with this
+    redis.call('HSET', job, 'attempts', 1, 'done_at_crash', done)
+  end
   if tonumber(get('attempts')) >= tonumber(ARGV[5]) then
     redis.call('HSET', job, 'error_code', ARGV[7], 'error_detail', ARGV[8])
     finish('running', 'failed', tonumber(ARGV[6]))

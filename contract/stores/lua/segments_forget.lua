@@ -1,0 +1,5 @@
+-- ARGV: 5 key.
+if get(ARGV[5], 'status') == 'done' then
+  drop(ARGV[5])
+end
+return 1
