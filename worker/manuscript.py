@@ -56,6 +56,7 @@ class Manuscript:
     lines: tuple[Line, ...]
     reference_audio_blob: str | None = None
     reference_latent_blob: str | None = None
+    owner: str | None = None  # id of the API key
 
     def job(self, job_id: str, line: Line) -> Job:
         """As much of the job as it takes to render a line."""
@@ -64,6 +65,7 @@ class Manuscript:
             request=self.requests[line.item],
             reference_audio_blob=self.reference_audio_blob,
             reference_latent_blob=self.reference_latent_blob,
+            owner=self.owner,
         )
 
     def to_bytes(self) -> bytes:
@@ -78,6 +80,7 @@ class Manuscript:
             lines=tuple(_line(line) for line in found["lines"]),
             reference_audio_blob=found.get("reference_audio_blob"),
             reference_latent_blob=found.get("reference_latent_blob"),
+            owner=found.get("owner"),
         )
 
 
@@ -113,6 +116,7 @@ def read_manuscript(
         tuple(lines),
         reference_audio_blob=job.reference_audio_blob,
         reference_latent_blob=job.reference_latent_blob,
+        owner=job.owner,
     )
 
 

@@ -194,6 +194,7 @@ class Renderers:
             params=to_sampling_params(job.request, seed=seed),
             priority=PRIORITIES[record.priority],
             passage=Passage((line.segment,), line.index, line.count),
+            client=job.owner or "",
         )
         running = self._engine.submit(request)
         with self._changed:

@@ -11,6 +11,7 @@ from contract.errors import ErrorCode, ServiceError
 from contract.schemas import AudioFormat, JobStatus
 from megatts3.audio.join import join
 from megatts3.audio.waveform import Waveform
+from worker import segment_audio
 from worker.streaming import OutgoingAudio
 from worker.translate import to_sampling_params
 
@@ -21,7 +22,9 @@ PCM = {"response_format": AudioFormat.PCM, "seed": 3}
 
 def joined_pcm(job) -> bytes:
     params = to_sampling_params(job.request, seed=3)
-    return join([speech(part, voice_of(clip()), params) for part in SPOKEN]).pcm16().tobytes()
+    spoken = [speech(part, voice_of(clip()), params) for part in SPOKEN]
+    kept = [segment_audio.from_blob(segment_audio.to_blob(each)) for each in spoken]  # as any worker may render them
+    return join(kept).pcm16().tobytes()
 
 
 def chunks_of(stores, job):

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from contract.errors import ErrorCode, ServiceError
-from contract.schemas import LEVELS, SpeechRequest
+from contract.schemas import LEVELS, Job, SpeechRequest
 from megatts3 import errors as speech
 from megatts3.api import SamplingParams
 from worker.translate import CODES, to_error_info, to_sampling_params, to_synthesis_request
