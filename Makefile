@@ -1,7 +1,7 @@
 # Everything a developer or CI runs has a name here.  Plain /bin/sh; the one thing needed beforehand is Python 3.11.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check test bench bench-short quality evaluate golden clean chaos soak
+.PHONY: help setup demo up check test bench bench-short quality evaluate fuzz golden clean chaos soak
 
 VENV ?= .venv
 TEST_PROCESSES ?= 2
@@ -48,6 +48,9 @@ quality: setup  ## what draft, standard and high cost and give, into docs/perfor
 evaluate: setup  ## judge mini on held-out speech, fill docs/mini.md; fails under a figure it must reach
 	test -e runs/corpus/utterances.jsonl || $(PY) scripts/make_corpus.py --out runs/corpus
 	$(PY) scripts/evaluate.py checkpoints/mini --card docs/mini.md
+
+fuzz: setup  ## 20,000 requests nobody meant, at the real API with a stand-in for the worker; minutes
+	$(PY) scripts/fuzz.py --requests $${REQUESTS:-20000}
 
 golden: setup  ## make the golden files again and show what changed
 	$(PY) scripts/trim_fixtures.py $(FIXTURES)

@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from contract.errors import ErrorCode, FieldError, ServiceError
 from contract.messages import Language, choose_language, describe, describe_field
+from contract.schemas import JOB_ID
 from contract.telemetry import event_log
 from megatts3_server import request_id
 from megatts3_server.waiting import ClientGone
@@ -181,7 +182,7 @@ def _response(error: ServiceError, status: int, title: str) -> flask.Response:
     else:
         response = flask.Response(flask.json.dumps(members), status=status, mimetype=CONTENT_TYPE)
     response.headers["Content-Language"] = spoken.value
-    if error.job_id is not None:
+    if error.job_id is not None and JOB_ID.fullmatch(error.job_id):  # a stranger's may be no header
         response.headers["X-Job-ID"] = error.job_id
     return response
 
