@@ -162,7 +162,7 @@ def worker_from_fields(fields: Mapping[str, str]) -> WorkerState:
     texts = {item.name for item in dataclasses.fields(WorkerState) if item.type in {"str", "str | None"}}
     known = _known(WorkerState, fields)
     values: dict[str, Any] = {k: v if k in texts else json.loads(v) for k, v in known.items()}
-    values["capabilities"] = tuple(values.get("capabilities", ()))
+    values |= {name: tuple(values.get(name, ())) for name in ("capabilities", "reads", "writes")}
     return WorkerState(**values)
 
 

@@ -269,6 +269,8 @@ class WorkerState:
     encoder_available: bool = False
     gpu_available: bool = False
     capabilities: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()  # formats of reference audio it can decode
+    writes: tuple[str, ...] = ()  # formats of answers it can encode
     max_rows: int = 1
     active_jobs: int = 0
     active_rows: int = 0

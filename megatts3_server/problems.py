@@ -71,7 +71,7 @@ PROBLEMS: Mapping[ErrorCode, Problem] = {
     ErrorCode.STORAGE_FULL: Problem(507, "No room left"),
 }
 
-_DIALECT = "/v1/"  # addresses whose errors have OpenAI's shape
+DIALECT = "/v1/"  # addresses whose errors have OpenAI's shape
 _DIALECT_KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 _CODE_OF_STATUS: Mapping[int, ErrorCode] = {
@@ -176,7 +176,7 @@ def _response(error: ServiceError, status: int, title: str) -> flask.Response:
         members["job_id"] = error.job_id
     if error.retry_after_s is not None:
         members["retry_after_s"] = round(error.retry_after_s, 3)
-    if flask.request.path.startswith(_DIALECT):
+    if flask.request.path.startswith(DIALECT):
         dialect = {"error": dialect_error(error, spoken), "request_id": request_id.current()}
         response = flask.Response(flask.json.dumps(dialect), status=status, mimetype="application/json")
     else:

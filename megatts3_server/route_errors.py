@@ -22,6 +22,7 @@ _WITH_BODY = (
 )
 _WITH_CLIP = (
     ErrorCode.AUDIO_UNREADABLE,
+    ErrorCode.UNSUPPORTED_FORMAT,
     ErrorCode.AUDIO_TOO_SHORT,
     ErrorCode.LATENT_REQUIRED,
     ErrorCode.LATENT_INVALID,
@@ -72,6 +73,8 @@ def codes_of(
         found += _WITH_CLIP
     if tag == "jobs" or is_speech:
         found += (ErrorCode.JOB_NOT_FOUND, ErrorCode.CONFLICT, ErrorCode.CANCELLED)
+    if "<model>" in rule:
+        found += (ErrorCode.NOT_FOUND,)
     if "voices" in rule.split("/"):
         found += (ErrorCode.VOICE_NOT_FOUND,) if "<" in rule or method != "GET" else ()
         found += _OF_VOICES if method != "GET" else ()
@@ -81,7 +84,9 @@ def codes_of(
     return tuple(dict.fromkeys(found))
 
 
-def responses(codes: Collection[ErrorCode], schema: object) -> dict[str, Any]:  # Any: OpenAPI's own tree
+def responses(
+    codes: Collection[ErrorCode], schema: object, *, content_type: str = CONTENT_TYPE
+) -> dict[str, Any]:  # Any: OpenAPI's own tree
     """One response a status; its description lists each code with its sentence."""
     by_status: dict[int, list[ErrorCode]] = {}
     for code in codes:
@@ -89,7 +94,7 @@ def responses(codes: Collection[ErrorCode], schema: object) -> dict[str, Any]:  
     return {
         str(status): {
             "description": "; ".join(f"`{code.value}`: {describe_code(code, Language.EN)}" for code in at_status),
-            "content": {CONTENT_TYPE: {"schema": schema}},
+            "content": {content_type: {"schema": schema}},
             **_retry_after(at_status),
         }
         for status, at_status in sorted(by_status.items())

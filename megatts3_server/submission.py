@@ -20,6 +20,7 @@ from contract.telemetry import event_log
 from contract.voice_styles import NEUTRAL, Chosen, chosen, normal_style
 from megatts3_server.admission import admit, require_ready
 from megatts3_server.dispatch import Dispatch
+from megatts3_server.format_check import require_writable
 from megatts3_server.listening import Listener
 from megatts3_server.uploads import Reference
 from megatts3_server.waiters import Waiters
@@ -111,6 +112,7 @@ class Submission:
 
         Only new work is refused when there is too much of it: who asks again for work under way may join it.
         """
+        require_writable(resolved.request.response_format, self._workers.snapshot())
         draft = self._draft(resolved, terms, caller)
         self._store_reference(draft, resolved.reference)
         try:

@@ -50,6 +50,9 @@ class VoiceRegistration:
             raise ServiceError(ErrorCode.VOICE_NOT_FOUND, params={"voice_id": voice_id})
         return voice
 
+    def has(self, voice_id: str) -> bool:
+        return self._stores.voices.get(voice_id) is not None
+
     def styles(self, voice: Voice) -> tuple[Voice, ...]:
         """The voice's further recordings."""
         return self._stores.voices.styles(voice.id)

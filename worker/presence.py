@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from contract.schemas import WorkerState
 from megatts3.api import Capabilities
+from megatts3.audio.formats import readable_formats, writable_formats
 from worker.devices import Compute, measure_memory
 from worker.gpu_load import gpu_utilization
 from worker.leases import LeaseKeeper
@@ -65,6 +66,8 @@ class Presence:
             encoder_available=capabilities is not None and capabilities.encoder,
             gpu_available=self._compute.is_gpu,
             capabilities=tuple(name for name in ABILITIES if getattr(capabilities, name, False)),
+            reads=readable_formats(),
+            writes=writable_formats(),
             max_rows=self._max_rows,
             active_jobs=self._leases.held,
             rtf=self._throughput.rtf,

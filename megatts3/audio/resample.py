@@ -25,15 +25,3 @@ def resample(waveform: Waveform, sample_rate: int) -> Waveform:
     kept = min(length, len(converted))
     fitted[:kept] = converted[:kept]
     return Waveform(fitted, sample_rate)
-
-
-def stretch(waveform: Waveform, factor: float) -> Waveform:
-    """Play `factor` times as fast: length ÷ factor, every frequency × factor; the rate stays."""
-    if factor == 1.0 or len(waveform.samples) == 0:
-        return waveform
-    length = max(1, round(len(waveform.samples) / factor))
-    converted = soxr.resample(np.ascontiguousarray(waveform.samples), factor, 1.0, quality="HQ")
-    fitted = np.zeros(length, dtype=waveform.samples.dtype)
-    kept = min(length, len(converted))
-    fitted[:kept] = converted[:kept]
-    return Waveform(fitted, waveform.sample_rate)

@@ -9,7 +9,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from megatts3.audio import loudness
-from megatts3.audio.resample import stretch
+from megatts3.audio.pitch_shift import shift_pitch
 from megatts3.audio.waveform import Waveform
 from megatts3.rates import SAMPLE_RATE, SAMPLES_PER_LATENT
 
@@ -68,4 +68,4 @@ def decode_target(wavvae: WaveVAE, latent: Tensor, prompt: Tensor) -> Tensor:
 def finish(samples: Tensor, *, pitch: float, loudness_lufs: float) -> Waveform:
     """Decoded samples (L,) → what is heard: shifted in pitch, as loud as the voice's reference; float64."""
     decoded = Waveform(samples.float().cpu().numpy(), SAMPLE_RATE)
-    return loudness.match(stretch(decoded, pitch), loudness_lufs)
+    return loudness.match(shift_pitch(decoded, pitch), loudness_lufs)

@@ -14,7 +14,7 @@ from megatts3.audio.join import OVERLAP_S
 from megatts3.errors import UnknownPhone
 from megatts3.models.duration_lm import DurationLM, DurationPrompt, continue_durations
 from megatts3.pipeline.durations import Disturbance, durations_from_tokens, prompt_tokens
-from megatts3.rates import FRAME_RATE, FRAMES_MULTIPLE, FRAMES_PER_LATENT
+from megatts3.rates import FRAME_RATE, FRAMES_PER_LATENT
 from megatts3.sampling.noise import generator, segment_seed
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ class PlannedSegment:
     """A piece of text that is synthesized in one pass.
 
     phones, tones: (S,)
-    durations:     (S,) frames of 10 ms as the network renders them; the sum is a multiple of 8
-    pitch:         the rendered sound is played this many times as fast
+    durations:     (S,) frames of 10 ms; the sum is a multiple of 8
+    pitch:         factor on the rendered sound's pitch; its length stays
     """
 
     index: int
@@ -69,7 +69,7 @@ class PlannedSegment:
     @property
     def duration_s(self) -> float:
         """Of its sound, before it is joined to its neighbours."""
-        return self.frames / FRAME_RATE / self.pitch
+        return self.frames / FRAME_RATE
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def plan_from_tokens(
         text=segment.text,
         phones=segment.phones,
         tones=segment.tones,
-        durations=scaled(durations, params.pitch),
+        durations=durations,
         pitch=params.pitch,
     )
 
@@ -183,12 +183,3 @@ def require_known(networks: Networks, phones: Sequence[int], tones: Sequence[int
     for phone, tone in zip(phones, tones, strict=True):
         if not (0 <= phone < config.phone_vocab and 0 <= tone < config.tone_vocab):
             raise UnknownPhone(phone)
-
-
-def scaled(durations: Sequence[int], factor: float) -> tuple[int, ...]:
-    """Durations times a factor; the last phone fills up to a multiple of 8 frames."""
-    if factor == 1.0:
-        return tuple(durations)
-    found = [round(duration * factor) for duration in durations]
-    found[-1] += -sum(found) % FRAMES_MULTIPLE
-    return tuple(found)

@@ -56,7 +56,7 @@ def timings(plan: Plan) -> tuple[TimedSegment, ...]:
 
 
 def _words(segment: PlannedSegment, start_s: float) -> list[TimedWord]:
-    frame_s = 1.0 / FRAME_RATE / segment.pitch
+    frame_s = 1.0 / FRAME_RATE
     clauses = [_WORD.findall(clause) for clause in _MARK.split(segment.text)]
     clauses = [words for words in clauses if words]
     spans = _speech_spans(segment.phones, segment.durations)

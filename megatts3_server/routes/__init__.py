@@ -13,15 +13,16 @@ from contract.api_keys import Scope
 from contract.errors import ErrorCode
 from contract.schemas import JobStatus
 from megatts3_server import answer_schemas as answers
-from megatts3_server import auth, body_schemas, rate_limit, route_errors
+from megatts3_server import auth, body_schemas, openai_schemas, problems, rate_limit, route_errors
 from megatts3_server.api_document import ProblemApi, ProblemSchema
-from megatts3_server.routes import about, health, jobs, speech, voices
+from megatts3_server.routes import about, health, jobs, openai, speech, voices
 
 View = Callable[..., flask.Response]
 Content = Mapping[str, Any]  # Any: OpenAPI's own tree
 
 _JSON = "application/json"
 _AUDIO: Content = {"audio/*": {"schema": {"type": "string", "format": "binary"}}}
+_EVENTS: Content = {"text/event-stream": {"schema": {"type": "string"}}}
 _PAGE: Content = {"text/html": {"schema": {"type": "string"}}}
 
 
@@ -64,7 +65,7 @@ def _json(schema: type[ma.Schema]) -> Content:
 
 
 _SPEECH: Mapping[HTTPStatus, Content] = {
-    HTTPStatus.OK: {**_AUDIO, **_json(answers.SpeechAnswerSchema)},
+    HTTPStatus.OK: {**_AUDIO, **_EVENTS, **_json(answers.SpeechAnswerSchema)},
     HTTPStatus.ACCEPTED: _json(answers.JobAnswerSchema),
 }
 _RANGES: Mapping[HTTPStatus, Content] = {
@@ -80,6 +81,14 @@ _HEALTH = {
     HTTPStatus.SERVICE_UNAVAILABLE: _json(answers.HealthSchema),
 }
 _LIVE = {HTTPStatus.OK: {_JSON: {"schema": {"type": "object"}}}}
+_OK_VOICES = {HTTPStatus.OK: _json(openai_schemas.DialectVoiceListSchema)}
+_NEW_DIALECT_VOICE = {HTTPStatus.OK: _json(openai_schemas.DialectVoiceAnswerSchema)}
+_NO_VOICE = {HTTPStatus.OK: _json(openai_schemas.DialectVoiceDeletedSchema)}
+_PROBLEM: tuple[str, type[ma.Schema]] = (problems.CONTENT_TYPE, ProblemSchema)
+_DIALECT_ERROR = {
+    "description": "What went wrong, as OpenAI's clients read it",
+    "content": _json(openai_schemas.DialectErrorSchema),
+}
 
 
 QUERIES: Mapping[str, Content] = {
@@ -135,6 +144,18 @@ ROUTES: tuple[Route, ...] = (
         query=("style",),
     ),
     Route("GET", "/api/v1/voices/<voice_id>/audio", voices.voice_audio, "voices", _RANGES, query=("style",)),
+    Route("POST", "/v1/audio/speech", openai.create_speech, "openai", _SPEECH, openai_schemas.SPEECH),
+    Route("GET", "/v1/models", openai.list_models, "openai", {HTTPStatus.OK: _json(openai_schemas.ModelListSchema)}),
+    Route(
+        "GET",
+        "/v1/models/<model>",
+        openai.show_model,
+        "openai",
+        {HTTPStatus.OK: _json(openai_schemas.ModelSchema)},
+    ),
+    Route("GET", "/v1/audio/voices", openai.list_audio_voices, "openai", _OK_VOICES),
+    Route("POST", "/v1/audio/voices", openai.create_audio_voice, "openai", _NEW_DIALECT_VOICE, openai_schemas.VOICE),
+    Route("DELETE", "/v1/audio/voices/<name>", openai.delete_audio_voice, "openai", _NO_VOICE),
 )
 
 
@@ -166,8 +187,12 @@ def _documentation(route: Route) -> dict[str, Any]:  # Any: OpenAPI's own tree
             for status, content in route.gives.items()
         },
     }
-    for status, response in route_errors.responses(route.errors, ProblemSchema).items():
+    is_dialect = route.rule.startswith(problems.DIALECT)
+    content_type, schema = (_JSON, openai_schemas.DialectErrorSchema) if is_dialect else _PROBLEM
+    for status, response in route_errors.responses(route.errors, schema, content_type=content_type).items():
         told["responses"].setdefault(status, response)
+    if is_dialect:
+        told["responses"]["default"] = _DIALECT_ERROR
     if route.bodies:
         content = {kind: {"schema": schema} for kind, schema in route.bodies.items()}
         told["requestBody"] = {"required": True, "content": content}

@@ -2,9 +2,9 @@
 
 import flask
 
-from contract.schemas import AudioFormat
 from megatts3_server import capacity_view, page
 from megatts3_server.api_document import document
+from megatts3_server.format_check import writable
 from megatts3_server.problems import PROBLEMS
 from megatts3_server.services import services
 from megatts3_server.version import VERSION
@@ -35,7 +35,7 @@ def info() -> flask.Response:
             "networks": sorted({name for w in snapshot.ready for name in w.capabilities}),
         },
         "devices": sorted({w.device for w in snapshot.ready}),
-        "formats": [audio_format.value for audio_format in AudioFormat],
+        "formats": list(writable(snapshot)),
         "languages": list(capacity_view.LANGUAGES),
         "limits": {
             "max_length": settings.limits.max_text,

@@ -6,7 +6,8 @@ from contract.errors import ErrorCode, ServiceError
 from contract.schemas import Job, JobStatus, SpeechRequest, StreamFormat
 from contract.wire import Parsed, parse_speech
 from contract.wire_fields import is_absent
-from megatts3_server import incoming, job_response, negotiation, speech_response, streamed_answer, uploads
+from megatts3_server import audio_sniff, incoming, job_response, negotiation, speech_response, streamed_answer, uploads
+from megatts3_server.format_check import require_readable
 from megatts3_server.services import Services, caller, services, sync_time_left_s
 from megatts3_server.speech_response import Speech
 from megatts3_server.submission import Resolved, Terms
@@ -16,7 +17,7 @@ from megatts3_server.uploads import Reference
 def synthesize() -> flask.Response:
     """Text to speech with a registered voice; the answer is the audio."""
     parsed, reference, has_voice_id = read_speech(services(), max_text=services().settings.limits.max_text)
-    return _answer(parsed, reference, has_voice_id=has_voice_id)
+    return answer(parsed, reference, warnings=_voice_warning(reference, has_voice_id=has_voice_id))
 
 
 def synthesize_file() -> flask.Response:
@@ -24,7 +25,7 @@ def synthesize_file() -> flask.Response:
     parsed, reference, has_voice_id = read_speech(services(), max_text=services().settings.limits.max_text)
     if reference is None and not has_voice_id:
         raise uploads.missing_clip()
-    return _answer(parsed, reference, has_voice_id=has_voice_id)
+    return answer(parsed, reference, warnings=_voice_warning(reference, has_voice_id=has_voice_id))
 
 
 def read_speech(built: Services, *, max_text: int) -> tuple[Parsed[SpeechRequest], Reference | None, bool]:
@@ -41,16 +42,20 @@ def read_reference(built: Services, body: incoming.Incoming) -> Reference | None
         return None
     snapshot = built.workers.snapshot()
     encodes = snapshot.encoder_available or not snapshot.ready  # nobody to ask: admission says what is wrong
-    return uploads.reference(body.files, built.settings.storage, encoder_available=encodes)
+    found = uploads.reference(body.files, built.settings.storage, encoder_available=encodes)
+    if found is not None and (kind := audio_sniff.audio_format(found.clip)) is not None:
+        require_readable(kind, snapshot, field=uploads.CLIP_NAMES[0])
+    return found
 
 
-def _answer(parsed: Parsed[SpeechRequest], reference: Reference | None, *, has_voice_id: bool) -> flask.Response:
+def answer(
+    parsed: Parsed[SpeechRequest], reference: Reference | None, *, warnings: tuple[str, ...] = ()
+) -> flask.Response:
+    """The audio in the form that was asked for, or a job; on whichever route the request came."""
     built = services()
     wish = negotiation.wish(flask.request)
     resolved = built.submission.resolve(parsed.value, reference)
-    warnings = (*speech_response.unknown_fields(parsed.unknown), *resolved.warnings)
-    if reference is not None and has_voice_id:
-        warnings = (*warnings, "voice_id ignored: the uploaded recording is used")
+    warnings = (*speech_response.unknown_fields(parsed.unknown), *resolved.warnings, *warnings)
     if wish.wait_s == 0:
         return _accept(built, resolved, warnings)
     stream_format = None if wish.as_json else streamed_answer.wanted(flask.request, resolved.request)
@@ -62,6 +67,12 @@ def _answer(parsed: Parsed[SpeechRequest], reference: Reference | None, *, has_v
     if isinstance(outcome, Job):
         return job_response.accepted(outcome, warnings)
     return speech_response.render(outcome, resolved.request, as_json=wish.as_json, warnings=warnings)
+
+
+def _voice_warning(reference: Reference | None, *, has_voice_id: bool) -> tuple[str, ...]:
+    """Two voices were named."""
+    both = reference is not None and has_voice_id
+    return ("voice_id ignored: the uploaded recording is used",) if both else ()
 
 
 def _speak(built: Services, resolved: Resolved, *, wait_s: float | None) -> Speech | Job:
