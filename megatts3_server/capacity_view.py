@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from contract.schemas import DEFAULT_SAMPLE_RATE, AudioFormat, Priority, WorkerState
+from contract.schemas import DEFAULT_SAMPLE_RATE, Priority, WorkerState
 from contract.settings import JobSettings
+from megatts3_server.format_check import writable
 from megatts3_server.workers_view import Snapshot
 
 Json = dict[str, Any]  # Any: what JSON holds
@@ -54,7 +55,7 @@ def models(snapshot: Snapshot) -> list[Json]:
             "encoder_available": any(w.encoder_available for w in having),
             "networks": sorted({name for w in having for name in w.capabilities}),
             "languages": list(LANGUAGES),
-            "formats": [audio_format.value for audio_format in AudioFormat],
+            "formats": list(writable(snapshot)),
             "sample_rate": DEFAULT_SAMPLE_RATE,
             "workers": len(having),
             "devices": sorted({w.device for w in having}),

@@ -73,8 +73,7 @@ def codes_of(
         found += _WITH_CLIP
     if tag == "jobs" or is_speech:
         found += (ErrorCode.JOB_NOT_FOUND, ErrorCode.CONFLICT, ErrorCode.CANCELLED)
-    if "<model>" in rule:
-        found += (ErrorCode.NOT_FOUND,)
+    found += (ErrorCode.NOT_FOUND,) if "<model>" in rule else ()
     if "voices" in rule.split("/"):
         found += (ErrorCode.VOICE_NOT_FOUND,) if "<" in rule or method != "GET" else ()
         found += _OF_VOICES if method != "GET" else ()
