@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cli import cache, up
+from cli import cache, doctor, ready, up
 from cli.exit_codes import ExitCode, LaunchError
 from cli.roles import Role
 from contract.errors import SettingsError
@@ -33,6 +33,8 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_up(commands.add_parser("up", help="run the whole service here: API, worker and Redis"))
     cache.add_cache(commands.add_parser("cache", help="look into the audio cache, or empty it"))
+    doctor.add_doctor(commands.add_parser("doctor", help="look at everything the service needs, and say what helps"))
+    ready.add_ready(commands.add_parser("ready", help="exit status 0 while the service here is ready"))
     return parser
 
 
@@ -77,7 +79,12 @@ def run_up(arguments: argparse.Namespace) -> ExitCode:
     return up.run(settings, options)
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], ExitCode]] = {"up": run_up, "cache": cache.run_cache}
+COMMANDS: dict[str, Callable[[argparse.Namespace], ExitCode]] = {
+    "up": run_up,
+    "cache": cache.run_cache,
+    "doctor": doctor.run_doctor,
+    "ready": ready.run_ready,
+}
 
 
 def count(text: str) -> int:

@@ -176,7 +176,7 @@ def wait_until_ready(supervisor: Supervisor, plan: Plan, options: UpOptions, sto
     ready_since: float | None = None
     while True:
         supervisor.tick()
-        ready, now = part_is_ready(plan, options.role), time.monotonic()
+        ready, now = part_is_ready(plan.settings, options.role), time.monotonic()
         ready_since = (ready_since or now) if ready else None
         if ready_since is not None and now - ready_since >= SETTLED_S:
             return True
@@ -192,15 +192,15 @@ def wait_until_ready(supervisor: Supervisor, plan: Plan, options: UpOptions, sto
             return False
 
 
-def part_is_ready(plan: Plan, role: Role) -> bool:
+def part_is_ready(settings: Settings, role: Role) -> bool:
     """All of it: speech can be had.  The API alone: it answers.  Workers alone: one of this machine is ready."""
     if role is Role.WORKER:
         try:
-            workers = open_stores(plan.settings).workers.list()
+            workers = open_stores(settings).workers.list()
         except ServiceError:
             return False
         return any(worker.ready and worker.host == socket.gethostname() for worker in workers)
-    return is_ready(base_url(plan.settings), path="/health" if role is Role.ALL else "/health/live")
+    return is_ready(base_url(settings), path="/health" if role is Role.ALL else "/health/live")
 
 
 def ready_in_registry(settings: Settings) -> Callable[[str, int], bool]:

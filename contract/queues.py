@@ -17,6 +17,7 @@ from contract.errors import ErrorCode, ServiceError
 from contract.schemas import Priority
 from contract.settings import Settings
 from contract.telemetry import request_headers
+from contract.tracing import trace_headers
 
 CELERY_DATABASE = 1  # Redis database of Celery's own keys when the URL names none
 
@@ -104,7 +105,7 @@ def send(
             task.value,
             args=list(ids),
             queue=queue.value,
-            headers=request_headers(request_id),
+            headers=request_headers(request_id) | trace_headers(),
             ignore_result=True,
         )
     except OperationalError as error:

@@ -164,6 +164,7 @@ class JobResult:
     from_cache: bool = False
     timestamps_blob: str | None = None
     warnings: tuple[str, ...] = ()
+    stages_ms: Mapping[str, float] = field(default_factory=dict)  # milliseconds by stage of the worker's way
 
     @property
     def cache(self) -> str:

@@ -19,6 +19,7 @@ from contract.setting_values import (
     networks,
     number,
     optional_path,
+    optional_url,
     path,
     prefix,
     rates,
@@ -101,6 +102,9 @@ KEYS: tuple[Key, ...] = (
     Key("logging.max_size", "logging.max_bytes", BYTES),
     Key("logging.backup_count", "logging.backup_count", integer(0, 1000)),
     Key("logging.json", "logging.json", boolean()),
+    # --- tracing
+    Key("tracing.endpoint", "tracing.endpoint", optional_url()),
+    Key("tracing.sample_ratio", "tracing.sample_ratio", number(0, 1)),
     # --- storage
     Key("storage.dir", "storage.dir", path()),
     Key("storage.voice_samples_dir", "storage.voices_dir", path(), bare=("VOICE_STORAGE_DIR",)),

@@ -207,6 +207,20 @@ def prefix() -> Parser:
     return parse
 
 
+def optional_url() -> Parser:
+    """An http(s) URL, or nothing: null, an empty text, "none"."""
+
+    def parse(value: Any) -> str | None:
+        found = "" if value is None else str(value).strip()
+        if found.lower() in {"", "none", "null"}:
+            return None
+        if not found.startswith(("http://", "https://")):
+            raise ValueError("expected a URL such as http://host:4318")
+        return found
+
+    return parse
+
+
 def redis_url() -> Parser:
     as_text = text()
 

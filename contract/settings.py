@@ -85,6 +85,14 @@ class S3Settings:
 
 
 @dataclass(frozen=True)
+class TracingSettings:
+    """Spans to an OTLP collector over HTTP; needs the extra `tracing`."""
+
+    endpoint: str | None = None  # such as http://collector:4318; None: no traces
+    sample_ratio: float = 1.0  # share of the traces that begin here
+
+
+@dataclass(frozen=True)
 class StorageSettings:
     dir: Path = Path("storage")
     voices_dir: Path = Path("storage/voices")
@@ -202,6 +210,7 @@ class LimitSettings:
 class Settings:
     api: ApiSettings = ApiSettings()
     logging: LoggingSettings = LoggingSettings()
+    tracing: TracingSettings = TracingSettings()
     storage: StorageSettings = StorageSettings()
     model: ModelSettings = ModelSettings()
     redis: RedisSettings = RedisSettings()

@@ -13,6 +13,7 @@ from contract.settings import Settings
 from contract.stores.connection import connect
 from contract.stores.interfaces import Stores
 from contract.stores.opening import open_stores
+from contract.tracing import NoTracing, Tracing
 from megatts3_server import (
     api_document,
     auth,
@@ -23,6 +24,7 @@ from megatts3_server import (
     request_id,
     request_log,
     request_metrics,
+    request_trace,
     routes,
     services,
     wsgi_layers,
@@ -79,7 +81,12 @@ class ReadableJson(DefaultJSONProvider):
 
 
 def create_app(
-    settings: Settings, stores: Stores | None = None, links: Links | None = None, metrics: Metrics | None = None
+    settings: Settings,
+    stores: Stores | None = None,
+    links: Links | None = None,
+    *,
+    metrics: Metrics | None = None,
+    tracing: Tracing | None = None,
 ) -> flask.Flask:
     """The app.  `stores` and `links` None: those of the settings; tests hand in the in-memory twins."""
     stores = stores or open_stores(settings)
@@ -101,6 +108,7 @@ def create_app(
     request_id.register(app)
     request_log.register(app)
     request_metrics.register(app, metrics or Metrics())
+    request_trace.register(app, tracing or NoTracing())
     services.install(app, Services(settings, stores, submission, voices, workers, wait_room))
     keys = auth.configured(settings.api)
     auth.say_who_may(settings.api, keys)

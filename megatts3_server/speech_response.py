@@ -39,6 +39,7 @@ def from_job(job: Job, data: bytes) -> Speech:
     assert result is not None
     started_at = job.started_at or job.created_at
     timings = {"queue": (started_at - job.created_at) * 1000, "synthesis": result.synthesis_s * 1000}
+    timings |= result.stages_ms
     return Speech(
         data,
         result.audio_format,

@@ -3,6 +3,7 @@
 The app is built when it is first asked for, so importing this module reads nothing and connects to nothing.
 """
 
+import atexit
 import functools
 from typing import Any
 
@@ -10,6 +11,7 @@ import flask
 
 from contract.settings import load_settings
 from contract.telemetry import configure_logging
+from contract.tracing import open_tracing
 from megatts3_server.app import create_app
 
 
@@ -18,7 +20,9 @@ def build() -> flask.Flask:
     """The app of this process, from the settings of its environment."""
     settings = load_settings()
     configure_logging(settings.logging)
-    return create_app(settings)
+    tracing = open_tracing(settings.tracing, service="megatts3-api")
+    atexit.register(tracing.close)
+    return create_app(settings, tracing=tracing)
 
 
 def __getattr__(name: str) -> Any:  # Any: PEP 562

@@ -16,6 +16,7 @@ from contract.schemas import Job
 from contract.settings import Settings
 from contract.stores.interfaces import Stores
 from contract.telemetry import event_log
+from contract.tracing import NoTracing, Tracing, open_tracing
 from megatts3.api import Engine, EngineConfig
 from worker import shipped_voices
 from worker.bells import Bells
@@ -64,6 +65,7 @@ class Runtime:
         send: Send,
         clocks: Clocks | None = None,
         metrics: Metrics | None = None,
+        tracing: Tracing | None = None,
         drain_s: float = DRAIN_S,
         leave: Callable[[int], object] = os._exit,
     ) -> None:
@@ -73,6 +75,7 @@ class Runtime:
         self._send, self._drain_s = send, drain_s
         self.leases = LeaseKeeper(stores.jobs, lease_s=jobs.lease_s, heartbeat_s=jobs.heartbeat_s)
         self.prompts = VoicePrompts(stores, engine, PromptCache(max_bytes=PROMPT_CACHE_BYTES))
+        self._tracing = tracing or NoTracing()
         self.figures = Figures(metrics or Metrics(), worker=name)
         self._segment_sweep = SegmentSweep(stores, settings.cache, max_attempts=jobs.max_attempts)
         outcomes = Outcomes(stores.jobs, self.figures, send_again=self.send_job, ended=self._segment_sweep.leave)
@@ -96,6 +99,7 @@ class Runtime:
             self.prompts,
             self.leases,
             figures=self.figures,
+            tracing=self._tracing,
             outcomes=outcomes,
             manuscripts=manuscripts,
             links=Links(stores.segments, stores.blobs, bells, self.renderers.wake, clocks.unix_s),
@@ -173,11 +177,13 @@ class Runtime:
         if self._profiles is not None:  # after the shipped voices, whose ids go first
             self._profiles.start()
 
-    def synthesize(self, job_id: str) -> None:
-        self.speaker.speak(job_id, worker=self.name, lease_s=self.settings.jobs.lease_s)
+    def synthesize(self, job_id: str, *, parent: str | None = None) -> None:
+        with self._tracing.span("synthesize", parent=parent, job=job_id, worker=self.name):
+            self.speaker.speak(job_id, worker=self.name, lease_s=self.settings.jobs.lease_s)
 
-    def prepare_voice(self, voice_id: str) -> None:
-        self.prompts.prepare(voice_id)
+    def prepare_voice(self, voice_id: str, *, parent: str | None = None) -> None:
+        with self._tracing.span("prepare_voice", parent=parent, voice=voice_id, worker=self.name):
+            self.prompts.prepare(voice_id)
 
     def sweep(self) -> Swept:
         """Bring back lost jobs and voices, and forget jobs that ended long ago."""
@@ -217,6 +223,7 @@ class Runtime:
         self.renderers.stop()
         self.leases.stop()
         self.engine.stop()
+        self._tracing.close()
 
     def _drain(self) -> None:
         if not self.leases.wait_until_none(self._drain_s):
@@ -252,7 +259,8 @@ def load_runtime(settings: Settings, stores: Stores, *, name: str, send: Send) -
             calibrate_s=CALIBRATE_S,
         ),
     )
-    return Runtime(settings, stores, engine, name=name, compute=compute, send=send)
+    tracing = open_tracing(settings.tracing, service="megatts3-worker")
+    return Runtime(settings, stores, engine, name=name, compute=compute, send=send, tracing=tracing)
 
 
 _runtime: Runtime | None = None

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -12,6 +12,7 @@ from contract.fingerprint import with_seed
 from contract.schemas import Job, JobProgress, JobResult
 from contract.stores.interfaces import CachedAudio, Stores
 from contract.telemetry import event_log
+from contract.tracing import Tracing
 from megatts3.api import Passage, SegmentResult, VoicePrompt
 from megatts3.audio.join import OVERLAP_S
 from megatts3.errors import Cancelled
@@ -23,6 +24,7 @@ from worker.manuscript import Manuscript, read_manuscript
 from worker.manuscripts import Manuscripts
 from worker.outcomes import Outcomes
 from worker.speech_engine import RunningRequest, SpeechEngine
+from worker.stages import Stages
 from worker.streaming import OutgoingAudio
 from worker.throughput import Throughput
 from worker.translate import to_job_progress, to_sampling_params, to_synthesis_request
@@ -70,6 +72,7 @@ class Speaker:
         leases: LeaseKeeper,
         *,
         figures: Figures,
+        tracing: Tracing,
         outcomes: Outcomes,
         manuscripts: Manuscripts,
         links: Links,
@@ -79,7 +82,7 @@ class Speaker:
         self._manuscripts, self._links = manuscripts, links
         self._suspect = threading.Lock()
         self._stores, self._engine, self._prompts, self._leases = stores, engine, prompts, leases
-        self._figures, self._outcomes, self._clocks = figures, outcomes, clocks
+        self._figures, self._tracing, self._outcomes, self._clocks = figures, tracing, outcomes, clocks
 
     def speak(self, job_id: str, *, worker: str, lease_s: float) -> None:
         """Claim, synthesize, store, record.  A job not to be had (a second delivery) is left alone.
@@ -107,25 +110,33 @@ class Speaker:
     def _result(self, lease: Lease, alone: ExitStack) -> JobResult:
         job = lease.job
         began_s = self._clocks.measure_s()
+        stage = Stages(self._figures, self._tracing)
+        stage.queued(job.created_at, job.started_at or job.created_at)
         self._check_deadline(job)
         if (cached := self._cached(job)) is not None:
             return self._stored(job, cached, synthesis_s=self._clocks.measure_s() - began_s, from_cache=True)
-        voice = self._prompts.of_job(job)
+        with stage("voice"):
+            voice = self._prompts.of_job(job)
         params = to_sampling_params(job.request, seed=seed_of(job, voice))
         if lease.must_stop:
             raise Cancelled(job.id)
-        manuscript = self._manuscript(job, voice, seed=params.seed)
+        with stage("text"):
+            manuscript = self._manuscript(job, voice, seed=params.seed)
         reused = 0
-        if len(manuscript.lines) > 1:
-            alone.close()  # a segment that is to blame is looked after where it is rendered
-            spread, lease.is_resumable = self._spread(job, manuscript), True
-            segments = self._follow(lease, spread)
-            reused = spread.reused
-        else:
-            request = to_synthesis_request(job, voice, params, to_engine_time=self._clocks.to_engine)
-            passage = Passage([line.segment for line in manuscript.lines], 0, 1)
-            segments = self._follow(lease, self._engine.submit(replace(request, passage=passage)))
-        encoded = encode_segments([segment.waveform for segment in segments], job.request)
+        with stage("engine"):
+            if len(manuscript.lines) > 1:
+                alone.close()  # a segment that is to blame is looked after where it is rendered
+                spread, lease.is_resumable = self._spread(job, manuscript), True
+                segments = self._follow(lease, spread)
+                reused = spread.reused
+            else:
+                request = to_synthesis_request(job, voice, params, to_engine_time=self._clocks.to_engine)
+                passage = Passage([line.segment for line in manuscript.lines], 0, 1)
+                segments = self._follow(lease, self._engine.submit(replace(request, passage=passage)))
+            for segment in segments:
+                stage.segment(segment)
+        with stage("encode"):
+            encoded = encode_segments([segment.waveform for segment in segments], job.request)
         synthesis_s = self._clocks.measure_s() - began_s
         result = self._stored(
             job,
@@ -134,6 +145,7 @@ class Speaker:
             segments=len(segments),
             reused=reused,
             predicted_s=predicted_duration_s(segments),
+            stages_ms=stage.rounded_ms(),
         )
         self._remember(job, encoded, seed=params.seed)
         self.throughput.note(audio_s=encoded.duration_s, synthesis_s=synthesis_s, jobs_at_once=self._leases.held)
@@ -217,6 +229,7 @@ class Speaker:
         reused: int = 0,
         predicted_s: float | None = None,
         from_cache: bool = False,
+        stages_ms: Mapping[str, float] | None = None,
     ) -> JobResult:
         blob = blob_keys.job_audio(job.id, job.request.response_format)
         self._stores.blobs.put(blob, audio.data)
@@ -231,6 +244,7 @@ class Speaker:
             segments_reused=reused,
             predicted_s=predicted_s,
             from_cache=from_cache,
+            stages_ms=stages_ms or {},
         )
 
     def _remember(self, job: Job, audio: EncodedAudio, *, seed: int) -> None:

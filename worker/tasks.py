@@ -6,19 +6,20 @@ from celery import Celery, Task
 
 from contract.queues import TaskName
 from contract.telemetry import bound_request_id, request_id_of
+from contract.tracing import traceparent_of
 from worker.runtime import runtime
 
 
 def synthesize(task: Task, job_id: str) -> None:
     """Speak one job.  A second delivery of the same job does nothing."""
     with bound_request_id(request_id_of(task.request)):
-        runtime().synthesize(job_id)
+        runtime().synthesize(job_id, parent=traceparent_of(task.request))
 
 
 def prepare_voice(task: Task, voice_id: str) -> None:
     """Bring one voice from `preparing` to `ready` or `failed`.  A second delivery finds it done."""
     with bound_request_id(request_id_of(task.request)):
-        runtime().prepare_voice(voice_id)
+        runtime().prepare_voice(voice_id, parent=traceparent_of(task.request))
 
 
 def sweep(_task: Task) -> None:

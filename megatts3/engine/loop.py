@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from megatts3.engine.counters import Counters
 from megatts3.engine.fair_share import FairShare
 from megatts3.engine.preparation import Order, Preparation
-from megatts3.engine.request import Priority, SegmentResult
+from megatts3.engine.request import Priority, SegmentResult, SegmentTimes
 from megatts3.engine.row_failure import as_row_failure, is_fatal
 from megatts3.engine.scheduler import Batch, Row, Scheduler, Ticket
 from megatts3.errors import Cancelled, DeadlineExceeded, DeviceLost, EngineStopped, MegaTTS3Error
@@ -140,7 +140,13 @@ class Loop:
             tickets = self.scheduler.next_to_prepare(self._prepare_together)
             orders = [order for ticket in tickets if (order := self._order(ticket)) is not None]
             if orders:
-                preparation = Preparation(self.runner.networks, self._voices, orders, together=self._condition_together)
+                preparation = Preparation(
+                    self.runner.networks,
+                    self._voices,
+                    orders,
+                    together=self._condition_together,
+                    began_at=self._clock(),
+                )
                 self._preparations.insert(0, preparation)
         return bool(self._preparations)
 
@@ -172,7 +178,9 @@ class Loop:
             if isinstance(found, MegaTTS3Error):
                 self.fail(order.ticket.request_id, found)
             else:
-                self.scheduler.ready(Row(order.ticket, found.latent_frames, found))
+                row = Row(order.ticket, found.latent_frames, found)
+                row.prepare_from, row.prepare_to = preparation.began_at, self._clock()
+                self.scheduler.ready(row)
                 self.count(prepared=1)
 
     # ---- running
@@ -180,9 +188,14 @@ class Loop:
     def _denoise(self, batch: Batch[RowState]) -> None:
         runner = self.runner
         forward_s, splits = runner.forward_s, runner.splits
+        began_at = self._clock()
         failures = runner.denoise(batch.rows)
+        ended_at = self._clock()
         if not batch.rows:
             return
+        for row in batch.rows:
+            row.steps_from = began_at if row.steps_from is None else row.steps_from
+            row.steps_to = ended_at
         states = [row.payload for row in batch.rows]
         self._step_s = runner.forward_s - forward_s
         self.count(
@@ -223,6 +236,7 @@ class Loop:
         segment, planned = opened.segments[index], row.payload.segment
         count = len(opened.segments)
         self.count(segments=1, audio_s=found.duration_s)
-        opened.submission.deliver(SegmentResult(index, count, found, segment.text, planned.duration_s, planned))
+        times = SegmentTimes(row.prepare_from, row.prepare_to, row.steps_from or 0.0, row.steps_to, self._clock())
+        opened.submission.deliver(SegmentResult(index, count, found, segment.text, planned.duration_s, planned, times))
         if opened.submission.is_over:
             self._close(request_id)

@@ -55,8 +55,11 @@ T = TypeVar("T")
 class Preparation:
     """Of one group of segments.  `advance` until `is_done`; each call returns those that it finished."""
 
-    def __init__(self, networks: Networks, voices: VoiceStates, orders: Sequence[Order], *, together: int) -> None:
-        """together: rows that are conditioned in one call"""
+    def __init__(
+        self, networks: Networks, voices: VoiceStates, orders: Sequence[Order], *, together: int, began_at: float = 0.0
+    ) -> None:
+        """together: rows that are conditioned in one call;  began_at: on the engine's clock"""
+        self.began_at = began_at
         self.orders = tuple(orders)
         self._networks, self._voices, self._together = networks, voices, together
         self._wanted: set[Ticket] = {order.ticket for order in orders}

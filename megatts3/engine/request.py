@@ -55,12 +55,24 @@ class SynthesisRequest:
     client: str = ""
 
 
+@dataclass(frozen=True)
+class SegmentTimes:
+    """When a segment was where, on the engine's clock: being prepared, between its first and last step, decoded."""
+
+    prepare_from: float
+    prepare_to: float
+    steps_from: float
+    steps_to: float
+    decode_to: float
+
+
 @dataclass(frozen=True, eq=False)
 class SegmentResult:
     """Segment `index` of `count`, spoken.  Segments are joined with audio/join.py.
 
     planned_s: how long the plan said it would last
     planned:   the plan itself, for the times of its words
+    times:     when it was where, for those who look for what takes so long
     """
 
     index: int
@@ -69,6 +81,7 @@ class SegmentResult:
     text: str
     planned_s: float = 0.0
     planned: PlannedSegment | None = None
+    times: SegmentTimes | None = None
 
 
 @dataclass(frozen=True)

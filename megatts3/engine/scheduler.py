@@ -52,6 +52,10 @@ class Row(Generic[T]):
     latent_frames: int
     payload: T
     steps_done: int = 0
+    prepare_from: float = 0.0  # these four on the engine's clock, set by its loop
+    prepare_to: float = 0.0
+    steps_from: float | None = None
+    steps_to: float = 0.0
 
     @property
     def is_finished(self) -> bool:

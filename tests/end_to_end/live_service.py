@@ -19,7 +19,7 @@ import soundfile
 from cli.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_WITHIN_S = 120.0
+READY_WITHIN_S = 240.0  # a loaded machine takes minutes to load torch
 
 
 def eventually(condition: Callable[[], object], within_s: float = 60.0) -> object:

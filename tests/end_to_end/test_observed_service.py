@@ -1,25 +1,70 @@
 """What an operator sees of a running service: two API processes, two workers, one listener, one log."""
 
+import gzip
 import os
 import re
 import signal
+import subprocess
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import requests
-from live_service import Service, eventually, parents_of_all, running
+from live_service import ROOT, Service, eventually, parents_of_all, running
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from cli.ports import free_port
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 SPEECH = "/api/v1/tts/synthesize"
 
 
+class Collector:
+    """An OTLP receiver over HTTP: real requests, decoded with the protocol's own messages."""
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[str, Span]] = []  # service, span
+        collector = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                body = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+                for sent in ExportTraceServiceRequest.FromString(body).resource_spans:
+                    names = [a.value.string_value for a in sent.resource.attributes if a.key == "service.name"]
+                    collector.spans += [(names[0], span) for scope in sent.scope_spans for span in scope.spans]
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None: ...
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def trace(self, trace_id: str) -> list[tuple[str, Span]]:
+        return [(service, span) for service, span in list(self.spans) if span.trace_id.hex() == trace_id]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
 @pytest.fixture(scope="module")
-def observed(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def collector() -> Iterator[Collector]:
+    receiver = Collector()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture(scope="module")
+def observed(checkpoint: Path, collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     variables = {"MEGATTS3_METRICS_PORT": str(free_port()), "MEGATTS3_MONITORING_CANARY_INTERVAL": "0"}
+    variables |= {"MEGATTS3_TRACING_ENDPOINT": collector.url}
     options = ["--workers", "2", "--devices", "cpu,cpu"]
     with running(tmp_path_factory.mktemp("observed"), checkpoint, options, variables) as started:
         yield started
@@ -38,6 +83,128 @@ def scrape(service: Service) -> Series:
 
 def total(series: Series, name: str, *labels: str) -> float:
     return sum(v for key, v in series.items() if re.split(r"[{ ]", key)[0] == name and all(x in key for x in labels))
+
+
+def test_the_engines_of_both_workers_tell_of_their_steps(observed: Service):
+    def told() -> bool:
+        seen = scrape(observed)
+        return total(seen, "megatts3_solver_steps_total", "worker1@") > 0 and total(seen, "megatts3_batch_rows") >= 0
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: observed.synthesize(f"Number {n} of many.", cache=False), range(8)))
+    eventually(told, 10)
+    seen = scrape(observed)
+    useful, padded = total(seen, "megatts3_useful_frames_total"), total(seen, "megatts3_padded_frames_total")
+    assert 0 < useful <= padded
+    assert total(seen, "megatts3_row_steps_total") >= total(seen, "megatts3_solver_steps_total")
+
+
+def test_the_listener_shows_queue_workers_memory_and_cache(observed: Service):
+    observed.synthesize("Twice.")
+    observed.synthesize("Twice.")
+
+    seen = scrape(observed)
+
+    assert seen["megatts3_ready"] == 1
+    assert seen["megatts3_store_up"] == 1
+    assert seen['megatts3_queue_jobs{state="queued"}'] == 0
+    assert total(seen, "megatts3_memory_usage_bytes", 'kind="total"') > 1e9
+    assert 0 < seen["megatts3_cache_hit_ratio"] < 1
+    assert seen['megatts3_cache_bytes{kind="used"}'] > 0
+
+
+def test_the_trace_of_one_request_shows_every_stage_from_the_api_to_the_engine(observed: Service, collector: Collector):
+    trace_id, root = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    answer = requests.post(
+        f"{observed.url}{SPEECH}",
+        json={"text": "One to be traced.", "voice_id": "default", "time_step": 4, "cache": False},
+        headers={"traceparent": f"00-{trace_id}-{root}-01"},
+        timeout=60,
+    )
+    assert answer.status_code == 200
+
+    expected = {
+        f"POST {SPEECH}",
+        "synthesize",
+        "queue",
+        "voice",
+        "text",
+        "engine",
+        "prepare",
+        "steps",
+        "decode",
+        "encode",
+    }
+    eventually(lambda: {span.name for _, span in collector.trace(trace_id)} >= expected, 20)
+    found = {span.name: (service, span) for service, span in collector.trace(trace_id)}
+    of_api, request_span = found[f"POST {SPEECH}"]
+    of_worker, work = found["synthesize"]
+    assert (of_api, of_worker) == ("megatts3-api", "megatts3-worker")
+    assert request_span.parent_span_id.hex() == root
+    assert work.parent_span_id == request_span.span_id
+    order = [found[name][1].start_time_unix_nano for name in ("queue", "voice", "text", "prepare", "steps", "decode")]
+    assert order == sorted(order)
+    assert found["decode"][1].end_time_unix_nano <= found["encode"][1].start_time_unix_nano + 5_000_000
+    timed = dict(re.findall(r"(\w+);dur=([\d.]+)", answer.headers["Server-Timing"]))
+    assert {"queue", "synthesis", "voice", "text", "prepare", "steps", "decode", "encode"} <= timed.keys()
+    assert float(timed["prepare"]) + float(timed["steps"]) + float(timed["decode"]) <= float(timed["synthesis"]) + 1
+
+
+def test_the_seeds_own_lines_work_on_the_log_and_the_mean_is_true(observed: Service):
+    """Its one-liner, its grep, its tail; the true mean is what the jobs' own records say."""
+    answers = [observed.synthesize(f"Number {n} for the log.", cache=False) for n in range(6)]
+    log = Path(str(observed.facts["logs"])) / "megatts3.log"
+    eventually(lambda: all(f"job={a.headers['X-Job-ID']}" in log.read_text() for a in answers), 10)
+    one_liner = """grep "synthesis_time" logs/megatts3.log | awk '{sum+=$4; count++} END {print "平均合成时间:", sum/count, "秒"}'"""
+
+    printed = shell(one_liner, log.parent.parent)
+
+    spoken = [float(m) for m in re.findall(r" ([\d.]+) synthesis_time job=", log.read_text())]
+    timings = [float(re.search(r"synthesis;dur=([\d.]+)", a.headers["Server-Timing"])[1]) / 1000 for a in answers]
+    assert all(min(abs(t - s) for s in spoken) < 0.002 for t in timings)
+    assert float(printed.split()[1]) == pytest.approx(sum(spoken) / len(spoken), rel=0.02)
+    assert shell('grep "ERROR" logs/megatts3.log | tail -20', log.parent.parent) == ""
+    assert shell("tail -n 1 logs/megatts3.log", log.parent.parent).startswith("20")
+
+
+def test_the_request_id_is_in_the_lines_of_api_and_worker(observed: Service):
+    answer = requests.post(
+        f"{observed.url}{SPEECH}",
+        json={"text": "Find me.", "cache": False},
+        headers={"X-Request-ID": "find-me-42"},
+        timeout=60,
+    )
+    log = Path(str(observed.facts["logs"])) / "megatts3.log"
+
+    def events() -> set[str]:
+        return {
+            line.split("] ")[1].split(" ")[0]
+            for line in log.read_text().splitlines()
+            if "request_id=find-me-42" in line
+        }
+
+    assert answer.headers["X-Request-ID"] == "find-me-42"
+    eventually(lambda: "request_served" in events(), 10)
+    told = shell('grep "request_id=find-me-42" logs/megatts3.log', log.parent.parent)
+    assert "job_submitted" in told
+    assert re.search(r"\[INFO\] [\d.]+ synthesis_time job=", told)
+
+
+def test_the_health_script_says_that_all_is_well(observed: Service):
+    done = subprocess.run(
+        ["sh", str(ROOT / "scripts/health_check.sh"), observed.url, str(observed.storage)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert "✅ MegaTTS3 服务正常" in done.stdout
+    assert "存储空间" in done.stdout
+
+
+def shell(line: str, folder: Path) -> str:
+    return subprocess.run(["sh", "-c", line], cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
 def test_counts_are_exact_over_all_processes_and_outlive_a_killed_one(observed: Service):
@@ -77,31 +244,3 @@ def test_counts_are_exact_over_all_processes_and_outlive_a_killed_one(observed: 
     eventually(lambda: total(scrape(observed), "megatts3_workers", 'state="ready"') == 2)
     assert observed.synthesize("After the fall.", cache=False).status_code == 200
     eventually(lambda: counted()["spoken"] == 13, 10)
-
-
-def test_the_engines_of_both_workers_tell_of_their_steps(observed: Service):
-    def told() -> bool:
-        seen = scrape(observed)
-        return total(seen, "megatts3_solver_steps_total", "worker1@") > 0 and total(seen, "megatts3_batch_rows") >= 0
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: observed.synthesize(f"Number {n} of many.", cache=False), range(8)))
-    eventually(told, 10)
-    seen = scrape(observed)
-    useful, padded = total(seen, "megatts3_useful_frames_total"), total(seen, "megatts3_padded_frames_total")
-    assert 0 < useful <= padded
-    assert total(seen, "megatts3_row_steps_total") >= total(seen, "megatts3_solver_steps_total")
-
-
-def test_the_listener_shows_queue_workers_memory_and_cache(observed: Service):
-    observed.synthesize("Twice.")
-    observed.synthesize("Twice.")
-
-    seen = scrape(observed)
-
-    assert seen["megatts3_ready"] == 1
-    assert seen["megatts3_store_up"] == 1
-    assert seen['megatts3_queue_jobs{state="queued"}'] == 0
-    assert total(seen, "megatts3_memory_usage_bytes", 'kind="total"') > 1e9
-    assert 0 < seen["megatts3_cache_hit_ratio"] < 1
-    assert seen['megatts3_cache_bytes{kind="used"}'] > 0

@@ -1,0 +1,53 @@
+"""The stages of one job's way through a worker: measured once, told as metric, span and Server-Timing."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from contract.tracing import Tracing, unix_of
+from megatts3.api import SegmentResult
+from worker.figures import Figures
+
+
+class Stages:
+    """Milliseconds by stage, of one job.  Used on the job's own thread."""
+
+    def __init__(self, figures: Figures, tracing: Tracing) -> None:
+        self._figures, self._tracing = figures, tracing
+        self.spent_ms: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """One stage, from here to the end of the block."""
+        began = time.perf_counter()
+        try:
+            with self._tracing.span(name):
+                yield
+        finally:
+            self._note(name, time.perf_counter() - began)
+
+    def rounded_ms(self) -> dict[str, float]:
+        """For the job's record."""
+        return {name: round(spent_ms, 1) for name, spent_ms in self.spent_ms.items()}
+
+    def queued(self, began_at: float, ended_at: float) -> None:
+        """What was before the worker: Unix seconds."""
+        self._tracing.record("queue", began_at, ended_at)
+
+    def segment(self, result: SegmentResult) -> None:
+        """What the engine did for one segment; an engine that does not say is passed over."""
+        times = result.times
+        if times is None:
+            return
+        parts = {
+            "prepare": (times.prepare_from, times.prepare_to),
+            "steps": (times.steps_from, times.steps_to),
+            "decode": (times.steps_to, times.decode_to),
+        }
+        for name, (began, ended) in parts.items():
+            self._tracing.record(name, unix_of(began), unix_of(ended), segment=result.index)
+            self._note(name, ended - began)
+
+    def _note(self, name: str, seconds: float) -> None:
+        self.spent_ms[name] = self.spent_ms.get(name, 0.0) + seconds * 1000
+        self._figures.stage(name, seconds)
