@@ -44,7 +44,7 @@ class Edge:
 def answers(url: str) -> bool:
     try:
         return requests.get(f"{url}/health", timeout=5).status_code == 200
-    except requests.ConnectionError:
+    except requests.RequestException:  # not yet, or not in time
         return False
 
 
