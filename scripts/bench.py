@@ -31,7 +31,13 @@ def main() -> int:
     chosen = _arguments()
     if chosen.threads is not None:
         torch.set_num_threads(chosen.threads)
-    given = {"device": chosen.device, "precision": chosen.precision, "max_rows": chosen.rows, "threads": chosen.threads}
+    given = {
+        "device": chosen.device,
+        "precision": chosen.precision,
+        "max_rows": chosen.rows,
+        "threads": chosen.threads,
+        "calibrate_s": chosen.calibrate,
+    }
     setup = Setup(
         checkpoint=chosen.checkpoint,
         engine=EngineConfig(**{name: value for name, value in given.items() if value is not None}),
@@ -90,6 +96,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--precision", help="of the engine's DiT; its own choice where not given")
     parser.add_argument("--rows", type=int, help="rows a step of the engine; its own choice where not given")
+    parser.add_argument(
+        "--calibrate",
+        type=float,
+        default=2.0,
+        metavar="S",
+        help="seconds the engine may measure its steps at start; 0: none",
+    )
     parser.add_argument("--threads", type=int, help="CPU threads of tensor work, the same for all")
     parser.add_argument("--steps", type=int, default=32)
     parser.add_argument("--voices", type=int, default=4)

@@ -41,7 +41,7 @@ _MEASURES = (
 def main() -> None:
     chosen = _arguments()
     torch.set_num_threads(chosen.threads)
-    subject = installed(chosen.checkpoint, chosen.device, chosen.segments)
+    subject = installed(chosen.checkpoint, chosen.device, max(1, chosen.segments))
     found: dict[str, object] = {}
     if chosen.segments:
         _distances(subject, chosen, found)
