@@ -29,10 +29,11 @@ from megatts3.engine.request import SynthesisRequest
 from megatts3.engine.runner import Runner
 from megatts3.engine.scheduler import Scheduler
 from megatts3.engine.submission import Submission
+from megatts3.engine.voice_making import VoiceOrder
 from megatts3.engine.voice_states import VoiceStates
 from megatts3.errors import DeviceLost, EngineStopped, RowFailed, TextEmpty
 from megatts3.pipeline.plan import Plan, plan_segment, segment_generator
-from megatts3.pipeline.voice import VoicePrompt, prepare_voice
+from megatts3.pipeline.voice import VoicePrompt, check_reference
 from megatts3.rates import FRAMES_PER_LATENT, LATENT_CHANNELS
 from megatts3.sampling.params import SamplingParams
 from megatts3.text.frontend import TextFrontend
@@ -70,7 +71,7 @@ class Engine:
         self.clock = clock
         self._networks, self._frontend = networks, frontend
         self._timer = timer
-        self._mailbox: Mailbox[OpenRequest] = Mailbox()
+        self._mailbox: Mailbox[OpenRequest | VoiceOrder] = Mailbox()
         self._open = OpenRequests(self.config.max_segments)
         self._voices = VoiceStates(networks, max_bytes=self.config.cache_bytes)
         self._draining = False
@@ -201,7 +202,9 @@ class Engine:
         """Reference audio, a whole file of any readable form → a voice.  Raises InputError's kinds."""
         self._require_alive()
         waveform = decode(data)
-        return self._mailbox.call(lambda: prepare_voice(self._networks, waveform, latent=latent))
+        order = VoiceOrder(check_reference(self._networks, waveform, latent=latent))
+        self._mailbox.put(order)
+        return order.answer.result()
 
     def plan(self, text: str, voice: VoicePrompt, params: SamplingParams) -> Plan:
         """What `submit` would speak, without speaking it."""
@@ -252,8 +255,11 @@ class Engine:
         """
         if self._loop is None:
             self._loop = self._build()
-        for opened in self._mailbox.empty(after_each=self._note_progress):
-            self._loop.take_in(opened)
+        for arrived in self._mailbox.empty(after_each=self._note_progress):
+            if isinstance(arrived, VoiceOrder):
+                self._loop.voice_making.add(arrived)
+            else:
+                self._loop.take_in(arrived)
         self._loop.turn()
 
     # ---- the loop's thread
@@ -281,14 +287,20 @@ class Engine:
 
     def _has_work(self) -> bool:
         """Wait for something to do.  False when the loop is to end."""
-        if self._loop is None or self._loop.scheduler.is_idle:
+        if self._loop is None or self._loop.is_idle:
             self._mailbox.wait()
-        return not self._mailbox.is_closed or (self._draining and bool(self._open))
+        return not self._mailbox.is_closed or (
+            self._draining and (bool(self._open) or not (self._loop is None or self._loop.voice_making.is_idle))
+        )
 
     def _end(self) -> None:
         """Nothing will run any more: say so to everybody who waits."""
         self._mailbox.close()
-        self._mailbox.empty()
+        for arrived in self._mailbox.empty():
+            if isinstance(arrived, VoiceOrder):
+                arrived.answer.set_exception(EngineStopped())
+        if self._loop is not None:
+            self._loop.voice_making.end()
         for request_id in self._open.ids():
             error = DeviceLost(self._death) if self._death else EngineStopped()
             if (opened := self._open.remove(request_id)) is not None:

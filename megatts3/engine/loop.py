@@ -16,6 +16,7 @@ from megatts3.engine.preparation import Order, Preparation
 from megatts3.engine.request import Priority, SegmentResult, SegmentTimes
 from megatts3.engine.row_failure import as_row_failure, is_fatal
 from megatts3.engine.scheduler import Batch, Row, Scheduler, Ticket
+from megatts3.engine.voice_making import VoiceMaking
 from megatts3.errors import Cancelled, DeadlineExceeded, DeviceLost, EngineStopped, MegaTTS3Error
 
 if TYPE_CHECKING:
@@ -53,9 +54,14 @@ class Loop:
         self.runner, self.scheduler, self.counters = runner, scheduler, Counters()
         self._voices, self._open, self._clock, self._timer = voices, open_requests, clock, timer
         self._prepare_together, self._condition_together = prepare_together, condition_together
+        self.voice_making = VoiceMaking(runner.networks)
         self._preparations: list[Preparation] = []
         self._shares = FairShare()
         self._step_s = 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        return self.scheduler.is_idle and self.voice_making.is_idle
 
     def take_in(self, opened: OpenRequest) -> None:
         """Let a request's segments queue."""
@@ -124,7 +130,16 @@ class Loop:
             spent_s = self._timer() - began
             if self.scheduler.prepared and spent_s >= self._slice_s():
                 break
+        self._make_voices()
         self.count(prepare_s=self._timer() - began)
+
+    def _make_voices(self) -> None:
+        """The same for voices: a slice while rows run, until a request arrives to be looked at otherwise."""
+        began = self._timer()
+        while not self.voice_making.is_idle:
+            self.voice_making.advance()
+            if self._timer() - began >= max(_SLICE_S, self._step_s * _SLICE_OF_STEP):
+                break
 
     def _slice_s(self) -> float:
         """How long preparing may go on before the next step; what is more urgent than any row is not cut short."""

@@ -33,6 +33,7 @@ from megatts3.rates import (
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from megatts3.checkpoint import Networks
 
@@ -127,6 +128,27 @@ def prepare_voice(
 
     Raises PromptTooShort, PromptSilent, LatentRequired, LatentInvalid, AlignmentFailed.
     """
+    given = check_reference(networks, waveform, latent=latent)
+    supplied = encode(networks, given.padded, seed=seed) if given.latent is None else given.latent
+    return assemble(align(networks, given.padded), supplied, given.loudness_lufs)
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedReference:
+    """Reference audio that a voice can be made of.
+
+    padded: mono 24 kHz, at most 28 s, with the zeros of SPEC 8.1;  latent: the supplied one, if any
+    """
+
+    padded: Waveform
+    latent: NDArray[np.float32] | None
+    loudness_lufs: float
+
+
+def check_reference(
+    networks: Networks, waveform: Waveform, *, latent: NDArray[np.generic] | None = None
+) -> CheckedReference:
+    """What comes before any network; no tensor, so that any thread may do it.  Raises as `prepare_voice`."""
     if waveform.duration_s < MIN_PROMPT_S:
         raise PromptTooShort(waveform.duration_s, MIN_PROMPT_S)
     supplied = None
@@ -139,9 +161,7 @@ def prepare_voice(
     measured = loudness.measure(padded)
     if measured is None or measured < SILENCE_LUFS:
         raise PromptSilent(-np.inf if measured is None else measured)
-    if supplied is None:
-        supplied = encode(networks, padded, seed=seed)
-    return assemble(align(networks, padded), supplied, measured)
+    return CheckedReference(padded, supplied, measured)
 
 
 def trim(waveform: Waveform) -> Waveform:
@@ -161,9 +181,15 @@ def pad_prompt(waveform: Waveform) -> Waveform:
 @torch.inference_mode()
 def align(networks: Networks, padded: Waveform) -> Alignment:
     """What is spoken when, in the padded reference (SPEC 4); raises AlignmentFailed."""
-    samples = torch.tensor(resample(padded, ALIGNER_SAMPLE_RATE).samples, dtype=torch.float32)
-    mel = prompt_mel(samples.to(networks.device), networks.aligner.config.n_mels)
+    mel = aligner_mel(networks, padded)
     return read_alignment(greedy_tokens(networks.aligner, mel[None])[0], mel.shape[-1])
+
+
+@torch.inference_mode()
+def aligner_mel(networks: Networks, padded: Waveform) -> Tensor:
+    """What the aligner hears, (n_mels, P)."""
+    samples = torch.tensor(resample(padded, ALIGNER_SAMPLE_RATE).samples, dtype=torch.float32)
+    return prompt_mel(samples.to(networks.device), networks.aligner.config.n_mels)
 
 
 @torch.inference_mode()
