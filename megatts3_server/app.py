@@ -100,6 +100,7 @@ def create_app(
         waiters=links.waiters,
         wait_room=wait_room,
         workers=workers,
+        clock=stores.now,
     )
     voices = VoiceRegistration(stores, dispatch=links.dispatch, wait_room=wait_room, workers=workers)
 

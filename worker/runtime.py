@@ -70,7 +70,7 @@ class Runtime:
         leave: Callable[[int], object] = os._exit,
     ) -> None:
         jobs = settings.jobs
-        clocks = clocks or Clocks()
+        clocks = clocks or Clocks(unix_s=stores.now)
         self.settings, self.stores, self.engine, self.name = settings, stores, engine, name
         self._send, self._drain_s = send, drain_s
         self.leases = LeaseKeeper(stores.jobs, lease_s=jobs.lease_s, heartbeat_s=jobs.heartbeat_s)

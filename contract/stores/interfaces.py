@@ -7,7 +7,8 @@ Not here: how it is done (redis_jobs.py, redis_voices.py, redis_audio.py, filesy
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from pathlib import Path
@@ -439,3 +440,4 @@ class Stores:
     chunks: ChunkStream
     canary: CanaryBoard
     segments: SegmentStore
+    now: Callable[[], float] = time.time  # Unix seconds that all machines agree on

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from contract.redis_keys import RedisKeys
 from contract.settings import Settings, StorageSettings
 from contract.stores.connection import Clock, connect, connect_briefly
@@ -18,6 +16,7 @@ from contract.stores.redis_segments import RedisSegmentStore
 from contract.stores.redis_voices import RedisVoiceStore
 from contract.stores.redis_workers import RedisWorkerRegistry
 from contract.stores.s3 import S3BlobStore
+from contract.stores.shared_clock import SharedClock
 
 
 def open_blob_store(storage: StorageSettings) -> BlobStore:
@@ -28,13 +27,13 @@ def open_blob_store(storage: StorageSettings) -> BlobStore:
 def open_stores(settings: Settings, *, clock: Clock | None = None) -> Stores:
     """Redis for records and cached audio, files for blobs.
 
-    clock: for tests; None is the Redis server's clock for leases and this host's for the rest.
+    clock: for tests; None is the Redis server's clock, as near as this host knows it (shared_clock.py).
     """
     keys = RedisKeys(settings.redis.prefix)
     redis = connect(settings.redis)
     cache_url = settings.cache.redis_url
     cache = connect_briefly(settings.redis, url=cache_url)
-    host_clock = clock or time.time
+    shared_clock = clock or SharedClock(connect_briefly(settings.redis))
     return Stores(
         jobs=RedisJobStore(
             redis,
@@ -43,12 +42,13 @@ def open_stores(settings: Settings, *, clock: Clock | None = None) -> Stores:
             idempotency_keep_s=settings.jobs.idempotency_keep_s,
             clock=clock,
         ),
-        voices=RedisVoiceStore(redis, keys, clock=host_clock),
+        voices=RedisVoiceStore(redis, keys, clock=shared_clock),
         blobs=open_blob_store(settings.storage),
         audio_cache=RedisAudioCache(cache, keys, settings.cache, clock=clock),
         events=RedisEvents(redis, keys),
-        workers=RedisWorkerRegistry(redis, keys, clock=host_clock),
+        workers=RedisWorkerRegistry(redis, keys, clock=shared_clock),
         canary=RedisCanaryBoard(redis, keys),
+        now=shared_clock,
         chunks=RedisChunkStream(
             redis, connect(settings.redis, blocking=True), keys, keep_s=settings.jobs.chunks_keep_s
         ),
