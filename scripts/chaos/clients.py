@@ -111,11 +111,20 @@ class Client:
         entry = self._ledger.open("shared", voice=self._voice(), parts=2, number=number)
         self._speak(entry)
 
+    def speak_entry(self, entry: Entry) -> None:
+        """A sync request that was opened already."""
+        self._speak(entry)
+
     def job(self, *, also: str = "") -> None:
-        entry = self._new("job", 1 if also else self._dice.choice([1, 2, 3, 5, 8, 13]))
+        self.job_of(1 if also else self._dice.choice([1, 2, 3, 5, 8, 13]), also=also)
+
+    def job_of(self, parts: int, *, also: str = "") -> Entry:
+        """A job of so many sentences, followed to its end."""
+        entry = self._new("job", parts)
         entry.is_poison = also in {CRASH, HANG}
         if self._submit(entry, also=also):
             self._follow(entry)
+        return entry
 
     def twice(self) -> None:
         """The same submission from two connections at once, under one Idempotency-Key: one job."""

@@ -54,6 +54,7 @@ class Stage:
         self.disk = folder / "disk"
         self.log = folder / "launcher.log"
         self.keys = RedisKeys()
+        self.also: Callable[[], object] | None = None  # done with each tick, on its thread
         self.nursery = Nursery(born_here=lambda spec: spec.name.startswith("worker") and cast.checkpoint is None)
         self.supervisor = Supervisor(
             self._services(), clock=time.monotonic, say=self._say, start_child=self.nursery.start
@@ -144,6 +145,8 @@ class Stage:
         """Keep everything alive until the event."""
         while not until.wait(TICK_S):
             self.supervisor.tick()
+            if (also := self.also) is not None:
+                also()
 
     def stop(self) -> None:
         self.supervisor.stop()

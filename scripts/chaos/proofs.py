@@ -1,0 +1,192 @@
+"""Claims with a figure each: `python -m scripts.chaos.proofs flight swaps rolling scaling`.
+
+flight   fifty equal requests at once are computed once
+swaps    a thousand requests over eight voices, 32 at a time, through two workers: each hears its own
+rolling  API and workers are renewed one after another under load: no request fails
+scaling  1, 2, 4 and 8 workers of an engine that sleeps as a GPU would: throughput against the ideal
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from cli.rolling import Rolling
+from contract.settings import load_settings
+from contract.stores.opening import open_stores
+from scripts.chaos.clients import VOICES, Client, Clients, voice_id
+from scripts.chaos.coded_text import text_of
+from scripts.chaos.ledger import Ledger
+from scripts.chaos.stage import Cast, Stage, eventually
+
+FLIGHT, REQUESTS, AT_ONCE = 50, 1000, 32
+ROLLING_CLIENTS, RENEWED_WITHIN_S = 12, 400.0
+SLOW = "4,0.25,8"  # 2 s a segment, four at once: two segments a second a worker
+SEGMENTS_A_ROW = 6  # of each worker's rows, in the job that is timed
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One claim, the figure that was seen, and whether it holds."""
+
+    claim: str
+    figure: str
+    holds: bool
+
+
+@contextmanager
+def on_stage(cast: Cast, beside: Callable[[Stage, Clients], list[Shown]]) -> Iterator[list[Shown]]:
+    """Run `beside` while the stage is kept alive by this thread; its results."""
+    with tempfile.TemporaryDirectory(prefix="proof-", ignore_cleanup_errors=True) as folder:
+        stage = Stage(Path(folder), cast)
+        clients, over, shown = Clients(stage.url, Ledger(), seed=1), threading.Event(), []
+
+        def run() -> None:
+            try:
+                clients.upload_voices()
+                shown.extend(beside(stage, clients))
+            finally:
+                over.set()
+
+        thread = threading.Thread(target=run, name="proof")
+        try:
+            stage.start()
+            thread.start()
+            stage.run(over)
+            thread.join()
+            yield shown
+        finally:
+            over.set()
+            clients.stop.set()
+            clients.give_up.set()
+            stage.stop()
+
+
+def flight(stage: Stage, clients: Clients) -> list[Shown]:
+    before = len(spoken(stage))
+    body = {"text": text_of(1, 3), "voice_id": voice_id(1), "time_step": 8}
+
+    def ask(_: int) -> tuple[int, str]:
+        answer = requests.post(f"{clients.url}/api/v1/tts/synthesize", json=body, timeout=170)
+        return answer.status_code, answer.headers.get("X-Job-ID", "")
+
+    with ThreadPoolExecutor(FLIGHT) as pool:
+        answers = list(pool.map(ask, range(FLIGHT)))
+    computed = len(spoken(stage)) - before
+    statuses = Counter(status for status, _ in answers)
+    figure = f"{dict(statuses)} by status, {computed} segments computed of a text of 3"
+    return [Shown(f"{FLIGHT} equal requests, one computation", figure, statuses == {200: FLIGHT} and computed == 3)]
+
+
+def swaps(_stage: Stage, clients: Clients) -> list[Shown]:
+    began = time.monotonic()
+
+    def one(n: int) -> None:
+        with requests.Session() as session:
+            client = Client(clients, session, random.Random(n))  # noqa: S311
+            entry = clients.ledger.open("speak", voice=1 + n % VOICES, parts=1 + n % 3)
+            client.speak_entry(entry)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(one, range(REQUESTS)))
+    right = sum(entry.audio == "right" for entry in clients.ledger.entries)
+    wrong = len(clients.ledger.swapped)
+    figure = f"{right} right, {wrong} swapped, {REQUESTS / (time.monotonic() - began):.1f} a second"
+    return [Shown(f"{REQUESTS} requests, {VOICES} voices, {AT_ONCE} at a time", figure, right == REQUESTS)]
+
+
+def rolling(stage: Stage, clients: Clients) -> list[Shown]:
+    """The stage's own supervisor is driven by the main thread; the renewal hooks into its ticks."""
+    stores = open_stores(load_settings(environ=stage.environment))
+    said: list[str] = []
+
+    def is_up(_name: str, pid: int) -> bool:
+        return any(worker.pid == pid and worker.ready for worker in stores.workers.list())
+
+    renewal = Rolling(stage.supervisor, is_up=is_up, say=said.append)
+    clients.start(ROLLING_CLIENTS, mix={"job": 1, "speak": 1}, pause_s=0.2)
+    time.sleep(3)
+    before, old = stage.supervisor.pids(), stage.api_children()
+    renewal.begin()
+    stage.also = renewal.tick
+    renewed = eventually(
+        lambda: not renewal.is_under_way and not set(stage.api_children()) & set(old), RENEWED_WITHIN_S, every_s=0.2
+    )
+    stage.also = None
+    time.sleep(3)
+    clients.stop.set()
+    clients.join(170)
+    ledger, after = clients.ledger, stage.supervisor.pids()
+    done = sum(entry.audio == "right" for entry in ledger.entries)
+    failed = sum(ledger.refusals.values()) + sum(ledger.surprises.values()) + len(ledger.lost)
+    changed = sum(after[name] != before[name] for name in before if name.startswith("worker"))
+    figure = (
+        f"{done} done, {failed} failed {dict(ledger.refusals | ledger.surprises)}; "
+        f"{changed} workers and {len(old)} API processes renewed"
+    )
+    holds = renewed and failed == 0 and changed == stage.cast.workers and done > 0
+    return [Shown("a rolling restart under load, no failed request", figure, holds)]
+
+
+def scaling(counts: tuple[int, ...] = (1, 2, 4, 8)) -> list[Shown]:
+    """One long job for each number of workers: every worker must take its share of the segments."""
+    times: dict[int, float] = {}
+    used: dict[int, int] = {}
+    for count in counts:
+
+        def long_job(stage: Stage, clients: Clients, count: int = count) -> list[Shown]:
+            parts = count * 4 * SEGMENTS_A_ROW
+            with requests.Session() as session:
+                client = Client(clients, session, random.Random(count))  # noqa: S311
+                client.job_of(3)  # everybody has been asked something before
+                began = time.monotonic()
+                entry = client.job_of(parts)
+                times[count] = parts / (time.monotonic() - began)
+            used[count] = len({line.split()[3] for line in spoken(stage) if line.split()[0] == str(entry.number)})
+            right = entry.audio == "right"
+            return [Shown(f"{count} workers", f"{times[count]:.2f} segments a second, {used[count]} at work", right)]
+
+        with on_stage(Cast(workers=count, pace=SLOW), long_job) as shown:
+            print(shown[0].figure, flush=True)
+    shares = {count: times[count] / (count * times[counts[0]]) * counts[0] for count in counts}
+    figure = "; ".join(f"{n}: {times[n]:.2f}/s ({shares[n]:.2f} of ideal, {used[n]} at work)" for n in counts)
+    return [Shown("throughput of one long job, segments a second", figure, shares[counts[-1]] >= 0.9)]
+
+
+def spoken(stage: Stage) -> list[str]:
+    return stage.spoken_log.read_text(encoding="ascii").splitlines() if stage.spoken_log.exists() else []
+
+
+PROOFS: dict[str, tuple[Cast, Callable[[Stage, Clients], list[Shown]]]] = {
+    "flight": (Cast(workers=2, pace="4,0.05,8"), flight),
+    "swaps": (Cast(workers=2, pace="8,0.01,4"), swaps),
+    "rolling": (Cast(workers=2), rolling),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m scripts.chaos.proofs", description=__doc__)
+    parser.add_argument("which", nargs="*", default=[*PROOFS, "scaling"], choices=[*PROOFS, "scaling"])
+    seen: list[Shown] = []
+    for name in parser.parse_args().which:
+        if name == "scaling":
+            seen += scaling()
+        else:
+            with on_stage(*PROOFS[name]) as shown:
+                seen += shown
+        print(f"{name}: {seen[-1].claim}: {seen[-1].figure}: {'holds' if seen[-1].holds else 'FAILS'}", flush=True)
+    return 0 if all(each.holds for each in seen) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
