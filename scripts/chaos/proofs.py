@@ -1,9 +1,10 @@
-"""Claims with a figure each: `python -m scripts.chaos.proofs flight swaps rolling scaling`.
+"""Claims with a figure each: `python -m scripts.chaos.proofs flight swaps rolling scaling scaling-long`.
 
 flight   fifty equal requests at once are computed once
 swaps    a thousand requests over eight voices, 32 at a time, through two workers: each hears its own
 rolling  API and workers are renewed one after another under load: no request fails
-scaling  1, 2, 4 and 8 workers of an engine that sleeps as a GPU would: throughput against the ideal
+scaling  1, 2, 4 and 8 workers of an engine that sleeps as a GPU would: throughput of many jobs against the ideal
+scaling-long  the same of one long job, which all workers share
 """
 
 import argparse
@@ -26,7 +27,7 @@ from contract.settings import load_settings
 from contract.stores.opening import open_stores
 from scripts.chaos.clients import VOICES, Client, Clients, voice_id
 from scripts.chaos.coded_text import text_of
-from scripts.chaos.ledger import Ledger
+from scripts.chaos.ledger import Entry, Ledger
 from scripts.chaos.stage import Cast, Stage, eventually
 
 FLIGHT, REQUESTS, AT_ONCE = 50, 1000, 32
@@ -138,29 +139,35 @@ def rolling(stage: Stage, clients: Clients) -> list[Shown]:
     return [Shown("a rolling restart under load, no failed request", figure, holds)]
 
 
-def scaling(counts: tuple[int, ...] = (1, 2, 4, 8)) -> list[Shown]:
-    """One long job for each number of workers: every worker must take its share of the segments."""
+def scaling(*, is_long: bool, counts: tuple[int, ...] = (1, 2, 4, 8)) -> list[Shown]:
+    """As many jobs as rows, or one long job, for each number of workers."""
     times: dict[int, float] = {}
     used: dict[int, int] = {}
     for count in counts:
 
-        def long_job(stage: Stage, clients: Clients, count: int = count) -> list[Shown]:
-            parts = count * 4 * SEGMENTS_A_ROW
-            with requests.Session() as session:
-                client = Client(clients, session, random.Random(count))  # noqa: S311
-                client.job_of(3)  # everybody has been asked something before
-                began = time.monotonic()
-                entry = client.job_of(parts)
-                times[count] = parts / (time.monotonic() - began)
-            used[count] = len({line.split()[3] for line in spoken(stage) if line.split()[0] == str(entry.number)})
-            right = entry.audio == "right"
+        def measure(stage: Stage, clients: Clients, count: int = count) -> list[Shown]:
+            rows = count * 4
+            jobs, parts = (1, rows * SEGMENTS_A_ROW) if is_long else (rows, SEGMENTS_A_ROW)
+
+            def speak(n: int) -> Entry:
+                with requests.Session() as session:
+                    return Client(clients, session, random.Random(n)).job_of(parts)  # noqa: S311
+
+            speak(0)  # everybody has been asked something before
+            warmed, began = len(spoken(stage)), time.monotonic()
+            with ThreadPoolExecutor(jobs) as pool:
+                entries = list(pool.map(speak, range(jobs)))
+            times[count] = jobs * parts / (time.monotonic() - began)
+            used[count] = len({line.split()[3] for line in spoken(stage)[warmed:]})
+            right = all(entry.audio == "right" for entry in entries)
             return [Shown(f"{count} workers", f"{times[count]:.2f} segments a second, {used[count]} at work", right)]
 
-        with on_stage(Cast(workers=count, pace=SLOW), long_job) as shown:
+        with on_stage(Cast(workers=count, pace=SLOW), measure) as shown:
             print(shown[0].figure, flush=True)
     shares = {count: times[count] / (count * times[counts[0]]) * counts[0] for count in counts}
     figure = "; ".join(f"{n}: {times[n]:.2f}/s ({shares[n]:.2f} of ideal, {used[n]} at work)" for n in counts)
-    return [Shown("throughput of one long job, segments a second", figure, shares[counts[-1]] >= 0.9)]
+    what = "one long job" if is_long else "many jobs"
+    return [Shown(f"throughput of {what}, segments a second", figure, shares[counts[-1]] >= 0.9)]
 
 
 def spoken(stage: Stage) -> list[str]:
@@ -173,14 +180,16 @@ PROOFS: dict[str, tuple[Cast, Callable[[Stage, Clients], list[Shown]]]] = {
     "rolling": (Cast(workers=2), rolling),
 }
 
+SCALING = ("scaling", "scaling-long")
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.chaos.proofs", description=__doc__)
-    parser.add_argument("which", nargs="*", default=[*PROOFS, "scaling"], choices=[*PROOFS, "scaling"])
+    parser.add_argument("which", nargs="*", default=[*PROOFS, *SCALING], choices=[*PROOFS, *SCALING])
     seen: list[Shown] = []
     for name in parser.parse_args().which:
-        if name == "scaling":
-            seen += scaling()
+        if name.startswith("scaling"):
+            seen += scaling(is_long=name == "scaling-long")
         else:
             with on_stage(*PROOFS[name]) as shown:
                 seen += shown
