@@ -169,7 +169,7 @@ class Runtime:
         if not self.engine.is_alive:
             self.engine.start()
             self.engine.warm_up()
-        self.renderers.start()
+            self.renderers.start()
         shipped = shipped_voices.read_index(checkpoint)
         shipped_voices.register(shipped, self.stores, self.prompts, revision=self.engine.revision)
         self.presence.is_ready(self.engine.capabilities, self.engine.revision)

@@ -76,6 +76,7 @@ class CodedEngine:
         self.pace = pace
         self.capabilities = Capabilities(encoder=True, g2p_network=False, name="coded")
         self.counters = Counters()
+        self.death: str | None = None
         self.clock = time.monotonic
         self.rows = threading.BoundedSemaphore(pace.rows)
         self._spoken_log = spoken_log
