@@ -129,7 +129,7 @@ def test_speech_and_errors_come_through_as_the_api_says_them(edge: Edge):
 
 
 def test_a_stream_is_not_held_back(edge: Edge):
-    """The worker gives three pieces, half a second apart; each arrives long before the last is made."""
+    """The worker gives three pieces, a second apart; each arrives long before the last is made."""
     body = {"text": "a stream", "cache": False, "stream": True}
     began = time.monotonic()
     arrivals = []
