@@ -1,7 +1,7 @@
 # Everything a developer or CI runs has a name here.  Plain /bin/sh; the one thing needed beforehand is Python 3.11.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check test bench bench-short quality evaluate fuzz golden clean chaos soak edge deploy images
+.PHONY: help setup demo up check test bench bench-service bench-short quality evaluate fuzz golden clean chaos soak edge deploy images
 
 VENV ?= .venv
 TEST_PROCESSES ?= 2
@@ -44,6 +44,9 @@ soak: setup  ## the same load without faults, for half an hour or MINUTES; nothi
 quality: setup  ## what draft, standard and high cost and give, into docs/performance.md; needs flite and espeak-ng
 	test -e runs/corpus/utterances.jsonl || $(PY) scripts/make_corpus.py --out runs/corpus
 	$(PY) scripts/compare_quality.py checkpoints/mini --page docs/performance.md
+
+bench-service: setup  ## what API, queue and worker cost around an engine that does nothing
+	$(PY) scripts/bench_service.py
 
 evaluate: setup  ## judge mini on held-out speech, fill docs/mini.md; fails under a figure it must reach
 	test -e runs/corpus/utterances.jsonl || $(PY) scripts/make_corpus.py --out runs/corpus

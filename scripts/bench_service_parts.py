@@ -1,0 +1,86 @@
+"""What scripts/bench_service.py runs in processes of their own: a worker whose engine does nothing, and a bare task.
+
+celery -A scripts.bench_service_parts:ours worker …     the product's worker around the tests' engine
+celery -A scripts.bench_service_parts:bare worker …     one task that returns, with Celery's own result backend
+gunicorn … scripts.bench_service_parts:api()            the product's API, and one file beside it
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_init, worker_shutdown
+
+from contract.queues import QueueName, TaskName, broker_url, make_celery, send
+from contract.settings import load_settings
+from contract.stores.opening import open_stores
+
+ROOT = Path(__file__).resolve().parent.parent
+FILE = "MEGATTS3_BENCH_FILE"  # of the static route, handed over by the benchmark
+ADDRESS = "/bench/file"
+
+settings = load_settings()
+ours = make_celery(settings)
+bare = Celery("bare", broker=broker_url(settings.redis.url), backend=broker_url(settings.redis.url))
+bare.conf.update(task_default_queue="bare", worker_prefetch_multiplier=1, result_expires=60)
+
+
+@bare.task(name="bare.nothing")
+def nothing(word: str) -> str:
+    """What Celery itself costs."""
+    return word
+
+
+def load(sender: Any, **_: Any) -> None:  # Any: Celery's worker, untyped
+    """Build the runtime as worker/app.py does, around an engine that speaks at once."""
+    if sender.app is not ours:
+        return
+    sys.path.insert(0, str(ROOT / "tests" / "worker"))
+    from fake_engine import FakeEngine  # noqa: PLC0415
+
+    from worker import tasks  # noqa: PLC0415
+    from worker.devices import Compute  # noqa: PLC0415
+    from worker.runtime import Runtime, set_runtime  # noqa: PLC0415
+
+    def send_message(task: TaskName, identifier: str, queue: QueueName, request_id: str | None) -> None:
+        send(ours, task, identifier, queue=queue, request_id=request_id)
+
+    tasks.register(ours)
+    engine = FakeEngine()
+    engine.start()
+    built = Runtime(
+        settings,
+        open_stores(settings),
+        engine,
+        name=str(sender.hostname),
+        compute=Compute("cpu", "fp32"),
+        send=send_message,
+    )
+    set_runtime(built)
+    built.start()
+    built.presence.is_ready(engine.capabilities, engine.revision)
+    built.housekeeping.beat()
+
+
+def stop(sender: Any = None, **_: Any) -> None:  # Any: Celery's worker, untyped
+    from worker.runtime import runtime  # noqa: PLC0415
+
+    if sender.app is ours:
+        runtime().stop()
+
+
+worker_init.connect(load)
+worker_shutdown.connect(stop)
+
+
+def api() -> Any:  # Any: a WSGI application
+    """The API with one more address, a file as Flask sends it: what the same server costs at least."""
+    import flask  # noqa: PLC0415
+
+    from megatts3_server.app import create_app  # noqa: PLC0415
+
+    app = create_app(settings)
+    app.add_url_rule(ADDRESS, "bench_file", lambda: flask.send_file(os.environ[FILE], mimetype="audio/wav"))
+    return app
