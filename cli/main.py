@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cli import cache, doctor, ready, up
+from cli import cache, checkpoints, doctor, ready, up
 from cli.exit_codes import ExitCode, LaunchError
 from cli.roles import Role
 from contract.errors import SettingsError
@@ -14,8 +14,11 @@ from contract.settings import load_settings
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status (see exit_codes.py)."""
-    arguments = make_parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
+        if words[:1] == ["checkpoints"]:
+            return checkpoints.run(words[1:])
+        arguments = make_parser().parse_args(words)
         command = COMMANDS[arguments.command]
         return int(command(arguments))
     except SettingsError as error:
@@ -32,6 +35,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="megatts3", description="MegaTTS 3 speech synthesis server")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_up(commands.add_parser("up", help="run the whole service here: API, worker and Redis"))
+    commands.add_parser("checkpoints", add_help=False, help="weights: download, verify, convert, quantize, info")
     cache.add_cache(commands.add_parser("cache", help="look into the audio cache, or empty it"))
     doctor.add_doctor(commands.add_parser("doctor", help="look at everything the service needs, and say what helps"))
     ready.add_ready(commands.add_parser("ready", help="exit status 0 while the service here is ready"))

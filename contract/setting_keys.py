@@ -140,6 +140,12 @@ KEYS: tuple[Key, ...] = (
         short=("MEGATTS3_PRECISION",),
     ),
     Key(
+        "model.inference.pronunciation",
+        "model.pronunciation",
+        choice("auto", "network", "dictionary"),
+        short=("MEGATTS3_PRONUNCIATION",),
+    ),
+    Key(
         "model.inference.threads",
         "model.threads",
         integer(1, 1024),

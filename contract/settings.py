@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from contract.api_keys import ApiKey
 from contract.errors import SettingProblem
@@ -121,6 +122,9 @@ class ModelSettings:
     vocoder_checkpoint_path: Path | None = None
     device: str = "auto"  # auto, cpu, cuda, cuda:N
     precision: str = "auto"  # auto, fp32, fp16, bf16
+    pronunciation: Literal["auto", "network", "dictionary"] = (
+        "auto"  # auto: by the release's network where it is installed; network, dictionary
+    )
     batch_size: int = 4  # rows computed together
     threads: int | None = None  # of torch, on the CPU; None: torch decides
     max_sequence_length: int | None = None  # phones of one segment; None: the checkpoint's own limit
@@ -146,6 +150,12 @@ class ModelSettings:
         marks = ("diffusion_transformer", "dit_base", "dit_large")
         found = (path for path in self.candidates() if any((path / mark).is_dir() for mark in marks))
         return next(found, self.candidates()[0])
+
+    def locate_weights(self) -> Path:
+        """What to load: the DiT's file where `checkpoint_path` names one that is there, else the directory."""
+        named, directory = self.checkpoint_path, self.locate()
+        file = directory / named.parent.name / named.name
+        return file if named.suffix and file.is_file() else directory
 
 
 @dataclass(frozen=True)

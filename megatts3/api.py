@@ -27,12 +27,12 @@ from megatts3.engine.engine import Engine
 from megatts3.engine.request import Passage, Priority, Progress, SegmentResult, SynthesisRequest
 from megatts3.engine.submission import Submission
 from megatts3.pipeline.plan import Plan, PlannedSegment, plan
+from megatts3.pipeline.pronounce import frontend_of
 from megatts3.pipeline.supplied_latent import parse_latent
 from megatts3.pipeline.synthesize import synthesize
 from megatts3.pipeline.timing import TimedSegment, TimedWord, timings
 from megatts3.pipeline.voice import VoicePrompt, prepare_voice
 from megatts3.sampling.params import SamplingParams
-from megatts3.text.frontend import TextFrontend
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,7 +79,8 @@ class Synthesizer:
     @classmethod
     def load(cls, checkpoint_dir: Path | str, *, device: str = "cpu") -> Self:
         """From a checkpoint directory; CheckpointError where it is incomplete."""
-        return cls(load_networks(checkpoint_dir, device=device), TextFrontend())
+        networks = load_networks(checkpoint_dir, device=device)
+        return cls(networks, frontend_of(networks))
 
     def voice(
         self, audio: Path | str | bytes, *, latent: NDArray[np.generic] | Path | str | bytes | None = None

@@ -187,15 +187,16 @@ class ConfigError(SetupError):
 
 
 class CheckpointError(SetupError):
-    """A checkpoint is incomplete or damaged; names the file, the key, what was expected and found."""
+    """A checkpoint is incomplete or damaged; names the file, the key, what was expected and found, and what to do."""
 
-    def __init__(self, file: str, key: str | None, expected: object, found: object) -> None:
-        self.file, self.key, self.expected, self.found = file, key, expected, found
-        super().__init__(file, key, expected, found)
+    def __init__(self, file: str, key: str | None, expected: object, found: object, remedy: str = "") -> None:
+        self.file, self.key, self.expected, self.found, self.remedy = file, key, expected, found, remedy
+        super().__init__(file, key, expected, found, remedy)
 
     def __str__(self) -> str:
         where = self.file if self.key is None else f"{self.file}: {self.key}"
-        return f"{where}: expected {self.expected}, found {self.found}"
+        advice = f"; {self.remedy}" if self.remedy else ""
+        return f"{where}: expected {self.expected}, found {self.found}{advice}"
 
 
 class RunError(MegaTTS3Error):

@@ -159,6 +159,7 @@ class HealthSchema(ma.Schema):
     gpu_available = fields.Boolean(required=True)
     memory_usage = fields.Nested(MemorySchema, required=True)
     encoder_available = fields.Boolean(required=True)
+    pronunciation = fields.String(allow_none=True, metadata={"description": "network or dictionary"})
     workers = fields.Dict()
     queue_depth = fields.Integer(required=True)
     reason = fields.String()

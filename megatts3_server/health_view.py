@@ -22,6 +22,7 @@ def view(snapshot: Snapshot, *, language: Language) -> dict[str, Any]:  # Any: w
         "gpu_available": any(worker.gpu_available for worker in snapshot.workers),
         "memory_usage": memory_usage(snapshot.workers),
         "encoder_available": snapshot.encoder_available,
+        "pronunciation": snapshot.pronunciation,
         "workers": {"ready": len(ready), "all": len(snapshot.workers)},
         "queue_depth": snapshot.depth.queued_jobs,
         "running_jobs": snapshot.depth.running_jobs,

@@ -43,6 +43,13 @@ class Snapshot:
         return any(worker.encoder_available for worker in self.ready)
 
     @property
+    def pronunciation(self) -> str | None:
+        """`network` where a ready worker reads texts with the release's network; None without a ready worker."""
+        if not self.ready:
+            return None
+        return "network" if any("g2p_network" in worker.capabilities for worker in self.ready) else "dictionary"
+
+    @property
     def audio_s_per_s(self) -> float:
         """Seconds of speech all ready workers make per second, measured lately; 1 where nobody did yet."""
         measured = [worker.audio_s_per_s for worker in self.ready if worker.audio_s_per_s]

@@ -1,5 +1,6 @@
 """Which device and precision this process computes with: decided here, once, and printed at start."""
 
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,7 @@ PRECISIONS_OF_DEVICE: dict[str, tuple[Precision, ...]] = {
     "mps": ("fp32", "fp16"),
     "cuda": ("fp16", "bf16", "fp32"),
 }
+SPARE_GPU_BYTES = 64 * 2**20  # for what CUDA takes besides the allocator
 MEMINFO = Path("/proc/meminfo")
 
 
@@ -69,6 +71,34 @@ def limit_gpu_memory(compute: Compute, model: ModelSettings) -> None:
     """Hold this process to its share of the GPU; nothing on a CPU."""
     if compute.device.startswith("cuda") and model.gpu_memory_fraction < 1.0:
         torch.cuda.set_per_process_memory_fraction(model.gpu_memory_fraction, compute.device)
+
+
+def hold_gpu_memory(compute: Compute, model: ModelSettings) -> None:
+    """Without `gpu_config.allow_growth`: take the whole share now, so that nobody else can; nothing on a CPU.
+
+    What is taken and let go stays with torch's allocator, which serves all later needs from it.
+    """
+    if not compute.device.startswith("cuda") or model.gpu_allow_growth:
+        return
+    free, total = torch.cuda.mem_get_info(compute.device)
+    share = int(model.gpu_memory_fraction * total) - torch.cuda.memory_reserved(compute.device)
+    wanted = min(share, free) - SPARE_GPU_BYTES
+    if wanted > 0:
+        torch.empty(wanted, dtype=torch.uint8, device=compute.device)
+
+
+@dataclass(frozen=True)
+class PeakMemory:
+    """The most this process has had so far. rss: of the machine's memory, mapped weights it touched included."""
+
+    rss_bytes: int
+    device_bytes: int | None  # of a GPU's own memory, in tensors
+
+
+def peak_memory(device: str) -> PeakMemory:
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    on_gpu = device.startswith("cuda")
+    return PeakMemory(1024 * kilobytes, torch.cuda.max_memory_allocated(device) if on_gpu else None)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from contract.tracing import NoTracing, Tracing, open_tracing
 from megatts3.api import Engine, EngineConfig
 from worker import shipped_voices
 from worker.bells import Bells
-from worker.devices import Compute, choose_compute, limit_gpu_memory
+from worker.devices import Compute, choose_compute, hold_gpu_memory, limit_gpu_memory, peak_memory
 from worker.event_watch import EventWatch
 from worker.fan_out import Links
 from worker.figures import Figures
@@ -72,7 +72,7 @@ class Runtime:
         jobs = settings.jobs
         clocks = clocks or Clocks(unix_s=stores.now)
         self.settings, self.stores, self.engine, self.name = settings, stores, engine, name
-        self._send, self._drain_s = send, drain_s
+        self._send, self._drain_s, self._compute = send, drain_s, compute
         self.leases = LeaseKeeper(stores.jobs, lease_s=jobs.lease_s, heartbeat_s=jobs.heartbeat_s)
         self.prompts = VoicePrompts(stores, engine, PromptCache(max_bytes=PROMPT_CACHE_BYTES))
         self._tracing = tracing or NoTracing()
@@ -239,7 +239,7 @@ class Runtime:
 def load_runtime(settings: Settings, stores: Stores, *, name: str, send: Send) -> Runtime:
     """Choose the device, load the checkpoint, build the runtime.  Raises what the library raises."""
     compute = choose_compute(settings.model)
-    checkpoint = settings.model.locate()
+    checkpoint = settings.model.locate_weights()
     log.info(
         "worker_compute",
         device=compute.device,
@@ -249,6 +249,7 @@ def load_runtime(settings: Settings, stores: Stores, *, name: str, send: Send) -
         checkpoint=checkpoint,
     )
     limit_gpu_memory(compute, settings.model)
+    hold_gpu_memory(compute, settings.model)
     engine = Engine.load(
         checkpoint,
         EngineConfig(

@@ -30,7 +30,8 @@ def read_yaml(path: Path) -> Any:  # whatever the file holds
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CheckpointError(str(path), None, "YAML", type(error).__name__) from error
+        remedy = "correct the file, or bring it again from where the weights are from"
+        raise CheckpointError(str(path), None, "YAML", type(error).__name__, remedy) from error
 
 
 def read_manifest(checkpoint: Path) -> Manifest:
@@ -51,7 +52,7 @@ def read_manifest(checkpoint: Path) -> Manifest:
 
 def write_manifest(checkpoint: Path, name: str, licence: str, source: str) -> None:
     """Hash every file below the checkpoint and write them down."""
-    paths = sorted(p for p in checkpoint.rglob("*") if p.is_file() and p.name != FILE)
+    paths = sorted(p for p in checkpoint.rglob("*") if p.is_file() and p.name != FILE and not p.name.startswith("."))
     values = {
         "name": name,
         "licence": licence,

@@ -1,10 +1,12 @@
 """Writing networks in our form: config.yaml and model.safetensors in a folder each."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 import yaml
 from safetensors.torch import save_file
+from torch import Tensor
 
 from megatts3.checkpoint.files import WEIGHTS
 from megatts3.checkpoint.manifest import write_manifest
@@ -31,7 +33,14 @@ def save_network(checkpoint: Path, network: AnyNetwork, *, dtype: torch.dtype = 
     text = yaml.safe_dump(network.config.to_dict(), sort_keys=False)
     (folder / "config.yaml").write_text(text, encoding="utf-8")
     tensors = {key: tensor.detach().to("cpu", dtype).contiguous() for key, tensor in network.state_dict().items()}
-    save_file(tensors, folder / WEIGHTS)
+    write_tensors(folder / WEIGHTS, tensors)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write beside, then rename: whoever has the old file mapped into memory goes on with the old one."""
+    beside = path.with_name(path.name + ".new")
+    save_file(dict(tensors), beside)
+    beside.replace(path)
 
 
 def save_networks(

@@ -31,6 +31,26 @@ class _Shapes:
         return len(starts)
 
 
+# How many of something a checkpoint holds.  A wrong number in config.yaml would otherwise be told as a tensor that is
+# missing or one too many; all other sizes show in the shape of the very tensor that does not fit.
+_COUNTED: Mapping[type, Mapping[str, str]] = {
+    DiTConfig: {
+        "n_layers": "encoder.layers.",
+        "ph_layers": "ph_encoder.encoder.attn_layers.",
+        "prenet_layers": "ph_encoder.pre.conv_layers.",
+    },
+    DurationLMConfig: {"enc_layers": "encoder.encoder.attn_layers.", "dur_model_layers": "layers."},
+    AlignerConfig: {"n_layer": "decoder.blocks."},
+    WaveVAEConfig: {},
+}
+
+
+def counted(kind: type, tensors: Mapping[str, Tensor]) -> dict[str, int]:
+    """The numbers of layers that the tensors' names show, by the configuration's names."""
+    shape = _Shapes(tensors)
+    return {key: shape.count(prefix) for key, prefix in _COUNTED[kind].items()}
+
+
 def infer_dit(tensors: Mapping[str, Tensor]) -> DiTConfig:
     shape = _Shapes(tensors)
     dim = shape("x_prenet.weight", 0)

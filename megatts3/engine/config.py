@@ -9,6 +9,7 @@ from megatts3.errors import ConfigError
 
 Precision = Literal["fp32", "fp16", "bf16"]
 Forward = Literal["auto", "packed", "padded"]
+Pronunciation = Literal["auto", "network", "dictionary"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class EngineConfig:
     max_padding:       largest share of a padded forward that may be padding, as long as rows can be left waiting
     cache_bytes:       for what depends on a voice alone
     calibrate_s:       seconds to spend at start on finding out what a step costs; 0 for none
+    pronunciation:     the release's network where it is installed ("auto"), always, or dictionaries alone
     """
 
     device: str = "cpu"
@@ -39,12 +41,16 @@ class EngineConfig:
     max_padding: float = 0.05
     cache_bytes: int = 256 * 2**20
     calibrate_s: float = 0.0
+    pronunciation: Pronunciation = "auto"
 
     def __post_init__(self) -> None:
         if self.precision not in ("fp32", "fp16", "bf16"):
             raise ConfigError("engine", "precision", f"{self.precision!r} is not fp32, fp16 or bf16")
         if self.forward not in ("auto", "packed", "padded"):
             raise ConfigError("engine", "forward", f"{self.forward!r} is not auto, packed or padded")
+        if self.pronunciation not in ("auto", "network", "dictionary"):
+            wrong = f"{self.pronunciation!r} is not auto, network or dictionary"
+            raise ConfigError("engine", "pronunciation", wrong)
         for name in ("max_rows", "max_active", "max_latent_frames", "max_segments", "threads"):
             value = getattr(self, name)
             if value is not None and value < 1:

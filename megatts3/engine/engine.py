@@ -33,10 +33,10 @@ from megatts3.engine.voice_making import VoiceOrder
 from megatts3.engine.voice_states import VoiceStates
 from megatts3.errors import DeviceLost, EngineStopped, RowFailed, TextEmpty
 from megatts3.pipeline.plan import Plan, plan_segment, segment_generator
+from megatts3.pipeline.pronounce import frontend_of
 from megatts3.pipeline.voice import VoicePrompt, check_reference
 from megatts3.rates import FRAMES_PER_LATENT, LATENT_CHANNELS
 from megatts3.sampling.params import SamplingParams
-from megatts3.text.frontend import TextFrontend
 from megatts3.text.phones import NO_TONE, SILENCE
 
 if TYPE_CHECKING:
@@ -108,8 +108,10 @@ class Engine:
     def load(cls, checkpoint_dir: Path | str, config: EngineConfig | None = None) -> Self:
         """Load a checkpoint directory; CheckpointError where it is incomplete."""
         config = config or EngineConfig()
-        networks = load_networks(checkpoint_dir, device=config.device, dtype=_DTYPES[config.precision])
-        return cls(networks, TextFrontend(), config)
+        networks = load_networks(
+            checkpoint_dir, device=config.device, dtype=_DTYPES[config.precision], g2p=config.pronunciation
+        )
+        return cls(networks, frontend_of(networks), config)
 
     # ---- what it is
 

@@ -28,7 +28,7 @@ class TextFrontend:
     """Reads texts; safe to share between threads."""
 
     def __init__(self, pronouncer: Pronouncer | None = None) -> None:
-        """`pronouncer`: what turns a segment's text into phones; absent, dictionaries and rules do."""
+        """`pronouncer`: what turns segments' texts into phones; absent, dictionaries and rules do."""
         self._pronouncer = pronouncer or RulePronouncer()
 
     def segments(self, text: str) -> list[PhonemizedSegment]:
@@ -46,11 +46,9 @@ class TextFrontend:
             TextEmpty: nothing in the text can be spoken.
         """
         normalized = normalize(text)
-        spoken = [
-            segment
-            for part in segments(normalized.text, normalized.language)
-            if (segment := self._pronouncer.pronounce(part, normalized.language)).is_speakable
-        ]
+        parts = segments(normalized.text, normalized.language)
+        pronounced = self._pronouncer.pronounce_all(parts, normalized.language)
+        spoken = [segment for segment in pronounced if segment.is_speakable]
         if not spoken:
             raise TextEmpty
         unread = [character for segment in spoken for character in segment.unread]

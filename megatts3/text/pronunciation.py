@@ -6,9 +6,10 @@ A network can take this place: anything that is a `Pronouncer`.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Literal, Protocol
 
 from megatts3.text.chinese import ChineseWord, chinese_words
 from megatts3.text.english import EnglishSpeller
@@ -36,6 +37,7 @@ class PhonemizedSegment:
     language: Language
     words: tuple[WordSpan, ...] = ()
     unread: tuple[str, ...] = ()  # characters without a known reading
+    pronounced_by: Literal["dictionary", "network"] = "dictionary"
 
     @property
     def is_speakable(self) -> bool:
@@ -43,9 +45,9 @@ class PhonemizedSegment:
 
 
 class Pronouncer(Protocol):
-    """Says which phones a segment of normalised text is spoken with."""
+    """Says which phones segments of normalised text are spoken with."""
 
-    def pronounce(self, text: str, language: Language) -> PhonemizedSegment: ...
+    def pronounce_all(self, texts: Sequence[str], language: Language) -> list[PhonemizedSegment]: ...
 
 
 _TOKEN = re.compile(r"(?P<english>[A-Za-z']+(?:[ -]+[A-Za-z']+)*)|(?P<han>[^\W\d_A-Za-z]+)|(?P<mark>\S)")
@@ -57,6 +59,9 @@ class RulePronouncer:
     @cached_property
     def _english(self) -> EnglishSpeller:
         return EnglishSpeller(Lexicon.load())
+
+    def pronounce_all(self, texts: Sequence[str], language: Language) -> list[PhonemizedSegment]:
+        return [self.pronounce(text, language) for text in texts]
 
     def pronounce(self, text: str, language: Language) -> PhonemizedSegment:
         """Phones of one segment; English words are said in English whatever the segment's language."""

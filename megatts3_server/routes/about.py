@@ -32,6 +32,7 @@ def info() -> flask.Response:
         "revision": worker.revision if worker else None,
         "capabilities": {
             "encoder_available": snapshot.encoder_available,
+            "pronunciation": snapshot.pronunciation,
             "networks": sorted({name for w in snapshot.ready for name in w.capabilities}),
         },
         "devices": sorted({w.device for w in snapshot.ready}),

@@ -20,6 +20,7 @@ EXAMPLES = [
     errors.AlignmentFailed("no end was found"),
     errors.ConfigError("x.yaml", "dmi", "unknown key", "dim"),
     errors.CheckpointError("a.ckpt", "w", "shape (2,)", "nothing"),
+    errors.CheckpointError("a.ckpt", None, "a checkpoint", "an empty file", "fetch it again"),
     errors.Cancelled("r1"),
     errors.DeadlineExceeded("r1", 0.5),
     errors.RowFailed("r1", "out of memory"),

@@ -1,6 +1,6 @@
 import pytest
 
-from megatts3.checkpoint.load import UNUSED_PREFIXES
+from megatts3.checkpoint.fill import UNUSED_PREFIXES
 from megatts3.checkpoint.unfilled import Unfilled
 from megatts3.config import AlignerConfig, DiTConfig, DurationLMConfig, WaveVAEConfig
 from megatts3.models.aligner import Aligner

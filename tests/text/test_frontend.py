@@ -44,8 +44,8 @@ def test_english_and_chinese_books_become_many_short_segments():
 
 def test_another_pronouncer_can_take_the_place():
     class Spelling:
-        def pronounce(self, text, language):
-            return PhonemizedSegment(text, (SILENCE, 101), (NO_TONE, NO_TONE), language)
+        def pronounce_all(self, texts, language):
+            return [PhonemizedSegment(text, (SILENCE, 101), (NO_TONE, NO_TONE), language) for text in texts]
 
     assert TextFrontend(Spelling()).segments("hello")[0].phones == (SILENCE, 101)
 
