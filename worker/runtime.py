@@ -20,7 +20,7 @@ from contract.tracing import NoTracing, Tracing, open_tracing
 from megatts3.api import Engine, EngineConfig
 from worker import shipped_voices
 from worker.bells import Bells
-from worker.devices import Compute, choose_compute, hold_gpu_memory, limit_gpu_memory, peak_memory
+from worker.devices import Compute, choose_compute, hold_gpu_memory, limit_gpu_memory
 from worker.event_watch import EventWatch
 from worker.fan_out import Links
 from worker.figures import Figures

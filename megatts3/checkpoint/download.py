@@ -22,6 +22,7 @@ FOLDERS = ("aligner_lm", "diffusion_transformer", "duration_lm", "g2p", "wavvae"
 ENCODER_FILE = "wavvae/model_only_last.ckpt"
 DEFAULT_REVISION = "main"
 PIN = ".download.yaml"  # what was decided, while a download is not complete
+PARTIAL = ".part"
 _SPARE_BYTES = 200 * 2**20  # beyond the files themselves
 _AGAIN = "run the command again: it goes on where it stopped"
 
@@ -52,13 +53,13 @@ class Release:
         return f"{self.repository}@{self.commit}"
 
 
-def look_up(repository: str, revision: str, wanted: Callable[[str], bool]) -> Release:
+def look_up(repository: str, revision: str, wanted: Callable[[str], bool], *, endpoint: str | None = None) -> Release:
     """Ask the hub what a revision is, and which of its files are wanted.  Raises CheckpointError."""
     from huggingface_hub import HfApi  # noqa: PLC0415 - a second of imports that only a download needs
 
     info = _from_hub(
         f"{repository}@{revision}",
-        lambda: HfApi().model_info(repository, revision=revision, files_metadata=True),
+        lambda: HfApi(endpoint=endpoint).model_info(repository, revision=revision, files_metadata=True),
     )
     found = tuple(
         Remote(each.rfilename, each.size or 0, each.lfs.sha256 if each.lfs else None, each.blob_id)
@@ -78,41 +79,53 @@ def download(
     repository: str = known.OFFICIAL,
     revision: str | None = None,
     encoder_from: str | None = None,
+    endpoint: str | None = None,
     say: Say = print,
     free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
 ) -> None:
     """Fetch a release into `target`, a checkpoint directory afterwards.
 
     revision:     branch, tag or commit; a started download stays at the commit it began with
+    endpoint:     of the hub; by default HF_ENDPOINT's, or huggingface.co
     encoder_from: repository, or `repository@revision`, of a third party that offers the WaveVAE with its encoder
 
     Raises CheckpointError: no such repository or file, cut connection, wrong checksum, no space.
     """
     target.mkdir(parents=True, exist_ok=True)
-    releases = [_pinned(target, "release", repository, revision, lambda path: path.split("/")[0] in FOLDERS)]
+    releases = [_pinned(target, "release", repository, revision, _is_in_folders, endpoint)]
     if encoder_from:
         name, _, at = encoder_from.partition("@")
-        releases.append(_pinned(target, "encoder", name, at or None, lambda path: path == ENCODER_FILE))
+        releases.append(_pinned(target, "encoder", name, at or None, lambda path: path == ENCODER_FILE, endpoint))
     _announce(releases, say)
     _require_space(target, releases, free_bytes)
     for release in releases:
         for number, file in enumerate(release.files, start=1):
             say(f"{number}/{len(release.files)} {file.path} ({file.size_bytes / 1e6:.1f} MB)")
-            _fetch(target, release, file, say)
-    shutil.rmtree(target / ".cache", ignore_errors=True)  # the hub library's own notes
+            _fetch(target, release, file, say, endpoint)
     _write_down(target, releases)
     (target / PIN).unlink()
     say(f"complete: {target} (look: megatts3 checkpoints info {target})")
 
 
-def _pinned(target: Path, part: str, repository: str, revision: str | None, wanted: Callable[[str], bool]) -> Release:
+def _is_in_folders(path: str) -> bool:
+    return path.split("/", maxsplit=1)[0] in FOLDERS
+
+
+def _pinned(
+    target: Path,
+    part: str,
+    repository: str,
+    revision: str | None,
+    wanted: Callable[[str], bool],
+    endpoint: str | None,
+) -> Release:
     """The commit that an unfinished download of the same repository began with, else the one of `revision` now."""
     pin = target / PIN
     pins = read_yaml(pin) if pin.is_file() else {}
     before = pins.get(part, {})
     if revision is None and before.get("repository") == repository:
         revision = before["commit"]
-    release = look_up(repository, revision or DEFAULT_REVISION, wanted)
+    release = look_up(repository, revision or DEFAULT_REVISION, wanted, endpoint=endpoint)
     pins[part] = {"repository": repository, "commit": release.commit}
     pin.write_text(yaml.safe_dump(pins), encoding="utf-8")
     return release
@@ -139,32 +152,53 @@ def _require_space(target: Path, releases: Sequence[Release], free_bytes: Callab
         for release in releases
         for file in release.files
         if not (target / file.path).is_file() or (target / file.path).stat().st_size != file.size_bytes
-    )
+    ) - sum(part.stat().st_size for part in target.rglob("*" + PARTIAL))
     free = free_bytes(target)
     if missing + _SPARE_BYTES > free:
         wanted = f"{(missing + _SPARE_BYTES) / 1e9:.2f} GB free for what is left to fetch"
         raise CheckpointError(str(target), None, wanted, f"{free / 1e9:.2f} GB", "make room, or name another folder")
 
 
-def _fetch(target: Path, release: Release, file: Remote, say: Say) -> None:
-    """One file, whole; what is there already and right is left alone."""
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - as above
-
+def _fetch(target: Path, release: Release, file: Remote, say: Say, endpoint: str | None) -> None:
+    """One file, whole; what is there already and right is left alone, what is there in part is gone on with."""
     path = target / file.path
     if path.is_file() and _problem(path, file) is None:
         say("  is there already")
         return
-    _from_hub(
-        f"{release.source}/{file.path}",
-        lambda: hf_hub_download(release.repository, file.path, revision=release.commit, local_dir=target),
-    )
-    if (problem := _problem(path, file)) is not None:
-        path.unlink()
+    part = path.with_name(path.name + PARTIAL)
+    _from_hub(f"{release.source}/{file.path}", lambda: _transfer(part, release, file, endpoint))
+    if (problem := _problem(part, file)) is not None:
+        part.unlink()
         expected, found = problem
         remedy = "it was removed; " + _AGAIN + ", or name another endpoint (HF_ENDPOINT) if it is so again"
         raise CheckpointError(str(path), None, expected, found, remedy)
+    part.replace(path)
     if file.sha256 is not None:
         say(f"  sha256 {file.sha256}: {known.known_as(file.sha256) or 'not one of the files this version knows'}")
+
+
+def _transfer(part: Path, release: Release, file: Remote, endpoint: str | None) -> None:
+    """Append what is missing.  The hub's own `hf_hub_download` throws a cut file away, so one level below is used."""
+    from huggingface_hub import hf_hub_url  # noqa: PLC0415 - as above
+    from huggingface_hub.file_download import http_get  # noqa: PLC0415 - as above
+    from huggingface_hub.utils._headers import build_hf_headers  # noqa: PLC0415 - as above
+
+    part.parent.mkdir(parents=True, exist_ok=True)
+    with part.open("ab") as stream:
+        done = stream.tell()
+        if done > file.size_bytes:  # of something else
+            stream.truncate(0)
+            done = 0
+    with part.open("r+b") as stream:
+        stream.seek(done)
+        http_get(
+            hf_hub_url(release.repository, file.path, revision=release.commit, endpoint=endpoint),
+            stream,
+            resume_size=done,
+            headers=build_hf_headers(),
+            expected_size=file.size_bytes,
+            displayed_filename=file.path,
+        )
 
 
 def _problem(path: Path, file: Remote) -> tuple[str, str] | None:
