@@ -68,8 +68,11 @@ class Hub:
             revision = rest[1] if rest[:1] == ["revision"] else "main"
             self._describe(request, f"{owner}/{name}", revision)
             return
-        owner, name, _, revision, *parts = path.strip("/").split("/")
-        self._file(request, f"{owner}/{name}", "/".join(parts), with_body=with_body)
+        owner, name, *parts = path.strip("/").split("/")
+        if parts[:1] != ["resolve"]:
+            self._fail(request, "EntryNotFound")
+            return
+        self._file(request, f"{owner}/{name}", "/".join(parts[2:]), with_body=with_body)
 
     def _describe(self, request, name, revision):
         repository = self.repositories.get(name)
