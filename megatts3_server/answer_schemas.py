@@ -47,11 +47,29 @@ class JobAnswerSchema(ma.Schema):
     metadata = fields.Dict()
     url = fields.String()
     audio_url = fields.String()
+    timestamps_url = fields.String(allow_none=True)
     predicted_s = fields.Float(allow_none=True)
     duration_s = fields.Float()
     rtf = fields.Float()
     error = fields.String()
     error_code = fields.String()
+
+
+class TimedWordSchema(ma.Schema):
+    text = fields.String(required=True)
+    start_s = fields.Float(required=True)
+    end_s = fields.Float(required=True)
+
+
+class TimedSegmentSchema(TimedWordSchema):
+    index = fields.Integer(required=True)
+    words = fields.List(fields.Nested(TimedWordSchema), required=True)
+
+
+class JobTimesSchema(ma.Schema):
+    id = fields.String(required=True)
+    duration_s = fields.Float(required=True)
+    segments = fields.List(fields.Nested(TimedSegmentSchema), required=True)
 
 
 class JobListSchema(ma.Schema):

@@ -94,6 +94,7 @@ def _result(job: Job) -> Json:
     assert result is not None
     return {
         "audio_url": f"{job_url(job.id)}/audio",
+        "timestamps_url": f"{job_url(job.id)}/timestamps" if result.timestamps_blob else None,
         "content_type": result.audio_format.content_type,
         "duration_s": round(result.duration_s, 3),
         "predicted_s": None if result.predicted_s is None else round(result.predicted_s, 3),

@@ -100,6 +100,7 @@ class VoiceRegistration:
             raise ServiceError(error.code, error.detail) if error else ServiceError(ErrorCode.INTERNAL)
         if before is not None:
             self._erasure.erase_recording(before)
+            self._erasure.erase_segments(upload.voice_id)
             self._stores.audio_cache.delete_voice(upload.voice_id)
         log.info("voice_registered", voice=voice.id, version=voice.version)
         return voice

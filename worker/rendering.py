@@ -202,6 +202,7 @@ class Renderers:
         if held.must_stop or self._stopping:
             running.cancel()
         (result,) = running
+        self._prompts.of_job(job)  # raises where the voice was erased meanwhile: nothing made from it may stay
         return result
 
     def _end(self, held: _Rendering, result: SegmentResult) -> None:

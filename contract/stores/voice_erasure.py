@@ -74,7 +74,12 @@ class VoiceErasure:
         blobs = (voice.clip_blob, voice.latent_blob, voice.prompt_blob)
         return sum(self._stores.blobs.delete(blob) for blob in blobs if blob is not None)
 
+    def erase_segments(self, voice_id: str) -> int:
+        """Finished segments of long texts, of all styles, ready to be used again until now."""
+        return sum(self._stores.blobs.delete(blob) for blob in self._stores.segments.delete_voice(voice_id))
+
     def _receipt(self, voice: Voice, *, files: int, jobs: int, cancelled: int, styles: tuple[str, ...]) -> Erased:
+        files += self.erase_segments(voice.id)
         cached = self._stores.audio_cache.delete_voice(voice.id)  # of all styles: what is cached can be made again
         log.info("voice_deleted", voice=voice.id, files=files, cached=cached, jobs=jobs, styles=len(styles))
         return Erased(voice, files, cached, jobs, cancelled, styles, erased_at=self._clock())

@@ -73,6 +73,14 @@ _RANGES: Mapping[HTTPStatus, Content] = {
     HTTPStatus.PARTIAL_CONTENT: _AUDIO,
     HTTPStatus.NOT_MODIFIED: {},
 }
+_TIMES: Mapping[HTTPStatus, Content] = {
+    HTTPStatus.OK: {
+        **_json(answers.JobTimesSchema),
+        "application/x-subrip": {"schema": {"type": "string"}},
+        "text/vtt": {"schema": {"type": "string"}},
+    }
+}
+_JOB_EVENTS: Mapping[HTTPStatus, Content] = {HTTPStatus.OK: {"text/event-stream": {"schema": {"type": "string"}}}}
 _OK_JOB = {HTTPStatus.OK: _json(answers.JobAnswerSchema)}
 _OK_VOICE = {HTTPStatus.OK: _json(answers.VoiceAnswerSchema)}
 _NEW_VOICE = {HTTPStatus.CREATED: _json(answers.VoiceCreatedSchema)}
@@ -130,6 +138,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/api/v1/jobs/<job_id>", jobs.show_job, "jobs", _OK_JOB, query=("wait",)),
     Route("DELETE", "/api/v1/jobs/<job_id>", jobs.delete_job, "jobs", _OK_JOB),
     Route("GET", "/api/v1/jobs/<job_id>/audio", jobs.job_audio, "jobs", _RANGES),
+    Route("GET", "/api/v1/jobs/<job_id>/timestamps", jobs.job_times, "jobs", _TIMES, query=("format",)),
+    Route("GET", "/api/v1/jobs/<job_id>/events", jobs.job_events, "jobs", _JOB_EVENTS),
     Route("POST", "/api/v1/voices/upload", voices.upload_voice, "voices", _NEW_VOICE, body_schemas.VOICE),
     Route("POST", "/api/v1/voices", voices.upload_voice, "voices", _NEW_VOICE, body_schemas.VOICE),
     Route("GET", "/api/v1/voices", voices.list_voices, "voices", {HTTPStatus.OK: _json(answers.VoiceListSchema)}),

@@ -13,6 +13,8 @@ from contract.schemas import JOB_ID, Job, JobStatus, JobSubmission
 from contract.stores.cursor import decode
 from contract.wire import parse_job
 from megatts3_server import auth, incoming, job_response, negotiation, speech_response, stored_audio, uploads
+from megatts3_server import job_events as job_events_view
+from megatts3_server import job_times as job_times_view
 from megatts3_server.routes.speech import read_reference
 from megatts3_server.services import caller, services, sync_time_left_s
 from megatts3_server.submission import Terms, done
@@ -73,6 +75,16 @@ def show_job(job_id: str) -> flask.Response:
     response.headers["X-Job-ID"] = job.id
     response.headers["Cache-Control"] = "no-store"
     return response
+
+
+def job_times(job_id: str) -> flask.Response:
+    """When each segment and word is heard: `?format=json`, `srt` or `vtt`, or as `Accept` asks."""
+    return job_times_view.answer(_job(job_id), services().stores.blobs, flask.request)
+
+
+def job_events(job_id: str) -> flask.Response:
+    """The job's progress as server-sent events, until it ends."""
+    return job_events_view.answer(services(), _job(job_id), caller())
 
 
 def job_audio(job_id: str) -> flask.Response:

@@ -15,6 +15,7 @@ from megatts3.api import (
     Capabilities,
     Counters,
     Plan,
+    PlannedSegment,
     Progress,
     SamplingParams,
     SegmentResult,
@@ -54,6 +55,12 @@ def speech(text: str, voice: VoicePrompt, params: SamplingParams) -> Waveform:
     return Waveform((0.1 * rng.standard_normal(length)).astype(np.float32), SAMPLE_RATE)
 
 
+def planned(index: int, segment: ReadSegment) -> PlannedSegment:
+    """Every phone as long as a character of the fake's speech."""
+    frames = round(100 * SECONDS_A_CHARACTER)
+    return PlannedSegment(index, segment.text, segment.phones, segment.tones, (frames,) * len(segment.phones))
+
+
 def segments_of(text: str) -> list[str]:
     return [part for part in text.replace("。", ".").split(".") if part.strip()]
 
@@ -89,7 +96,8 @@ class FakeSubmission:
             self.done += 1
             spoken = speech(part, self.request.voice, self.request.params)
             self.engine.rendered.append(part)
-            yield SegmentResult(index, len(parts), spoken, part, planned_s=spoken.duration_s)
+            plan = None if self.request.passage is None else planned(index, self.request.passage.segments[index])
+            yield SegmentResult(index, len(parts), spoken, part, planned_s=spoken.duration_s, planned=plan)
 
     def _one_step(self, part: str) -> None:
         """Wait at the gate as the real engine waits between steps; the same reasons end it."""
@@ -156,7 +164,7 @@ class FakeEngine:
         return [ReadSegment(part, tuple(part.encode()), (0,) * len(part.encode())) for part in parts]
 
     def plan(self, text: str, voice: VoicePrompt, params: SamplingParams) -> Plan:
-        raise NotImplementedError
+        return Plan(tuple(planned(index, part) for index, part in enumerate(self.read(text))))
 
     def submit(self, request: SynthesisRequest) -> FakeSubmission:
         self.submitted.append(request.request_id)

@@ -1,7 +1,9 @@
 """One job's segments over several workers: rendered once, joined in order, and only what is not there yet."""
 
 import io
+import json
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from patience import clip, eventually
 from contract.errors import ErrorCode
 from contract.schemas import AudioFormat, JobStatus, Priority
 from contract.stores.segments import WantedSegment
+from contract.stores.voice_erasure import VoiceErasure
 from megatts3.audio.join import join
 from megatts3.errors import NonFinite
 from worker.translate import to_sampling_params
@@ -308,3 +311,43 @@ def test_a_poisoned_segment_fails_its_job_after_two_workers_and_spares_its_neigh
     worker._segment_sweep.sweep()
 
     assert [record.status for record in stores.segments.read(keys)] == ["failed", "queued", "queued"]
+
+
+def test_an_erased_voice_takes_its_segments_along(watched, stores, submit, voice):
+    worker = watched()
+    worker.synthesize(submit(BOOK, request=SEED).id)
+    assert stores.segments.stats().kept == len(LINES)
+
+    VoiceErasure(stores).erase(voice)
+
+    assert stores.segments.stats().kept == 0
+    assert not [key for key in stores.blobs._blobs if key.startswith("cache/segments")]
+
+
+def test_a_segment_that_ends_after_its_voice_was_erased_is_not_kept(watched, stores, submit, voice, in_background):
+    worker = watched()
+    worker.engine.gate.clear()
+    job = submit(BOOK, request=SEED)
+    in_background(worker.synthesize, job.id)
+    eventually(lambda: worker.renderers.held)
+    stores.voices.delete(voice.id)
+    worker.engine.gate.set()
+    eventually(lambda: stores.jobs.get(job.id).status is JobStatus.FAILED)
+
+    assert stores.jobs.get(job.id).error.code is ErrorCode.VOICE_NOT_FOUND
+    eventually(lambda: not worker.renderers.held)
+    assert stores.segments.stats().kept == 0
+
+
+def test_a_job_says_when_its_words_are_heard_spoken_or_from_the_cache(watched, stores, submit):
+    worker = watched()
+    jobs = []
+    for _ in range(2):  # the second is answered from the audio cache
+        jobs.append(submit(BOOK, request=SEED, fingerprint="book"))
+        worker.synthesize(jobs[-1].id)
+    assert stores.jobs.get(jobs[1].id).result.from_cache
+
+    spoken, cached = (json.loads(stores.blobs.get(stores.jobs.get(job.id).result.timestamps_blob)) for job in jobs)
+    assert [segment["text"].strip() for segment in spoken["segments"]] == LINES
+    assert all(a["start_s"] < b["start_s"] for a, b in pairwise(spoken["segments"]))
+    assert spoken == cached
