@@ -34,6 +34,7 @@ class QueueName(StrEnum):
 class TaskName(StrEnum):
     SYNTHESIZE = "megatts3.synthesize"  # (job_id)
     PREPARE_VOICE = "megatts3.prepare_voice"  # (voice_id)
+    PLAN = "megatts3.plan"  # (plan_id)
     SWEEP = "megatts3.sweep"  # ()
 
 

@@ -27,6 +27,7 @@
 | `audio:index:sizes` | hash | both (Lua) | both | none; pruned with the entries |
 | `audio:voice:{voice_id}` | set | both (Lua) | both | none; pruned with the entries |
 | `audio:stats` | hash | both (Lua) | API, you | none |
+| `plan:{plan_id}` | hash | API, then worker | both | the sync wait and a minute, from the answer on a minute |
 | `canary` | hash | monitor | API, you | three canary intervals |
 | `canary:turn` | string | monitor | monitor | one canary interval |
 | `segment:{key}` | hash | worker (Lua) | worker, you | until unused for `cache.segment_ttl_s`, or too many |
@@ -169,6 +170,10 @@ class RedisKeys:
     def audio_stats(self) -> str:
         """Hash: hits, misses, evictions, expired, bytes, uses."""
         return f"{self.root}audio:stats"
+
+    def plan(self, plan_id: str) -> str:
+        """Hash: a text to be planned and its answer, for the one request that asks; expires by itself."""
+        return f"{self.root}plan:{plan_id}"
 
     def canary(self) -> str:
         """Hash: what the last canary sentence sounded like; gone when nobody speaks one any more."""

@@ -21,6 +21,34 @@ class SpeechAnswerSchema(ma.Schema):
     warnings = fields.List(fields.String())
 
 
+class PlannedSegmentSchema(ma.Schema):
+    index = fields.Integer(required=True)
+    text = fields.String(required=True)
+    phones = fields.List(fields.String(), required=True, metadata={"description": "Names: C0zh, E0ah, ，"})
+    phone_ids = fields.List(fields.Integer(), required=True)
+    tones = fields.List(
+        fields.String(), required=True, metadata={"description": "One a phone: 1 to 6 as in pinyin, 0 for none"}
+    )
+    tone_ids = fields.List(fields.Integer(), required=True)
+    predicted_s = fields.Float(required=True)
+
+
+class PlanQueueSchema(ma.Schema):
+    jobs = fields.Integer(required=True)
+    audio_s = fields.Float(required=True)
+    estimated_wait_s = fields.Float(required=True, allow_none=True, metadata={"description": "null: not measured yet"})
+
+
+class PlanSchema(ma.Schema):
+    voice_id = fields.String(required=True)
+    seed = fields.Integer(required=True)
+    normalized_text = fields.String(required=True)
+    language = fields.String(required=True)
+    segments = fields.List(fields.Nested(PlannedSegmentSchema), required=True)
+    predicted_s = fields.Float(required=True, metadata={"description": "Of the joined audio"})
+    queue = fields.Nested(PlanQueueSchema, required=True)
+
+
 class JobProgressSchema(ma.Schema):
     segments_done = fields.Integer()
     segments_total = fields.Integer()

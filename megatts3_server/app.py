@@ -30,6 +30,7 @@ from megatts3_server import (
     wsgi_layers,
 )
 from megatts3_server.dispatch import Dispatch
+from megatts3_server.planning import Planning
 from megatts3_server.services import Services
 from megatts3_server.submission import Submission
 from megatts3_server.token_bucket import Buckets, RedisBuckets
@@ -102,6 +103,7 @@ def create_app(
         workers=workers,
         clock=stores.now,
     )
+    planning = Planning(settings.jobs, stores, dispatch=links.dispatch, wait_room=wait_room, workers=workers)
     voices = VoiceRegistration(stores, dispatch=links.dispatch, wait_room=wait_room, workers=workers)
 
     app = flask.Flask(__name__, static_folder=None)
@@ -110,7 +112,7 @@ def create_app(
     request_log.register(app)
     request_metrics.register(app, metrics or Metrics())
     request_trace.register(app, tracing or NoTracing())
-    services.install(app, Services(settings, stores, submission, voices, workers, wait_room))
+    services.install(app, Services(settings, stores, submission, planning, voices, workers, wait_room))
     keys = auth.configured(settings.api)
     auth.say_who_may(settings.api, keys)
     auth.register(app, keys)

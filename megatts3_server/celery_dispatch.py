@@ -15,5 +15,8 @@ class CeleryDispatch:
         queue = QUEUE_OF_PRIORITY[job.priority]
         send(self._app, TaskName.SYNTHESIZE, job.id, queue=queue, request_id=job.request_id)
 
+    def plan(self, job: Job) -> None:
+        send(self._app, TaskName.PLAN, job.id, request_id=job.request_id)
+
     def prepare_voice(self, voice: Voice) -> None:
         send(self._app, TaskName.PREPARE_VOICE, voice.id, request_id=voice.request_id)

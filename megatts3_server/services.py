@@ -9,6 +9,7 @@ import flask
 from contract.settings import Settings
 from contract.stores.interfaces import Stores
 from megatts3_server import auth, client_gone, request_id, request_log
+from megatts3_server.planning import Planning
 from megatts3_server.submission import Caller, Submission
 from megatts3_server.voice_registration import VoiceRegistration
 from megatts3_server.waiting import WaitRoom
@@ -23,6 +24,7 @@ class Services:
     settings: Settings
     stores: Stores
     submission: Submission
+    planning: Planning
     voices: VoiceRegistration
     workers: WorkersView
     wait_room: WaitRoom

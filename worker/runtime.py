@@ -29,6 +29,7 @@ from worker.janitor import Janitor
 from worker.leases import LeaseKeeper
 from worker.manuscripts import Manuscripts
 from worker.outcomes import Outcomes
+from worker.planning import Planner
 from worker.presence import Presence
 from worker.profile_folder import ProfileFolder, ProfileWatch
 from worker.prompt_cache import PromptCache
@@ -75,6 +76,7 @@ class Runtime:
         self._send, self._drain_s, self._compute = send, drain_s, compute
         self.leases = LeaseKeeper(stores.jobs, lease_s=jobs.lease_s, heartbeat_s=jobs.heartbeat_s)
         self.prompts = VoicePrompts(stores, engine, PromptCache(max_bytes=PROMPT_CACHE_BYTES))
+        self._planner = Planner(stores.plans, engine, self.prompts)
         self._tracing = tracing or NoTracing()
         self.figures = Figures(metrics or Metrics(), worker=name)
         self._segment_sweep = SegmentSweep(stores, settings.cache, max_attempts=jobs.max_attempts)
@@ -180,6 +182,10 @@ class Runtime:
     def synthesize(self, job_id: str, *, parent: str | None = None) -> None:
         with self._tracing.span("synthesize", parent=parent, job=job_id, worker=self.name):
             self.speaker.speak(job_id, worker=self.name, lease_s=self.settings.jobs.lease_s)
+
+    def plan(self, plan_id: str, *, parent: str | None = None) -> None:
+        with self._tracing.span("plan", parent=parent, plan=plan_id, worker=self.name):
+            self._planner.plan(plan_id)
 
     def prepare_voice(self, voice_id: str, *, parent: str | None = None) -> None:
         with self._tracing.span("prepare_voice", parent=parent, voice=voice_id, worker=self.name):

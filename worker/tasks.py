@@ -16,6 +16,12 @@ def synthesize(task: Task, job_id: str) -> None:
         runtime().synthesize(job_id, parent=traceparent_of(task.request))
 
 
+def plan(task: Task, plan_id: str) -> None:
+    """Say what a text would be spoken as.  A second delivery answers the same."""
+    with bound_request_id(request_id_of(task.request)):
+        runtime().plan(plan_id, parent=traceparent_of(task.request))
+
+
 def prepare_voice(task: Task, voice_id: str) -> None:
     """Bring one voice from `preparing` to `ready` or `failed`.  A second delivery finds it done."""
     with bound_request_id(request_id_of(task.request)):
@@ -29,6 +35,7 @@ def sweep(_task: Task) -> None:
 
 TASKS: dict[TaskName, Callable[..., None]] = {
     TaskName.SYNTHESIZE: synthesize,
+    TaskName.PLAN: plan,
     TaskName.PREPARE_VOICE: prepare_voice,
     TaskName.SWEEP: sweep,
 }

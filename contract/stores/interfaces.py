@@ -25,6 +25,7 @@ from contract.schemas import (
     Voice,
     WorkerState,
 )
+from contract.stores.plans import PlanBoard
 from contract.stores.segments import SegmentStore
 
 
@@ -162,6 +163,7 @@ class EventKind(StrEnum):
     JOB = "job"
     VOICE = "voice"
     SEGMENT = "segment"  # among workers: id of a job one of whose segments ended, '' for new work, or a segment's key
+    PLAN = "plan"  # one that was asked for is answered
     RESYNC = "resync"  # the connection was lost: anything may have changed, look again
 
 
@@ -440,4 +442,5 @@ class Stores:
     chunks: ChunkStream
     canary: CanaryBoard
     segments: SegmentStore
+    plans: PlanBoard
     now: Callable[[], float] = time.time  # Unix seconds that all machines agree on

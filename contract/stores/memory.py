@@ -25,6 +25,7 @@ from contract.stores.interfaces import (
     Stores,
 )
 from contract.stores.memory_jobs import MemoryJobStore
+from contract.stores.memory_plans import MemoryPlanBoard
 from contract.stores.memory_segments import MemorySegmentStore
 from contract.stores.memory_voices import MemoryVoiceStore
 
@@ -299,4 +300,5 @@ def memory_stores(settings: Settings, *, clock: Callable[[], float] = time.time)
         chunks=MemoryChunkStream(events),
         canary=MemoryCanaryBoard(clock=clock),
         segments=MemorySegmentStore(events, clock=clock),
+        plans=MemoryPlanBoard(events, clock=clock),
     )

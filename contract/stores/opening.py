@@ -12,6 +12,7 @@ from contract.stores.redis_canary import RedisCanaryBoard
 from contract.stores.redis_chunks import RedisChunkStream
 from contract.stores.redis_events import RedisEvents
 from contract.stores.redis_jobs import RedisJobStore
+from contract.stores.redis_plans import RedisPlanBoard
 from contract.stores.redis_segments import RedisSegmentStore
 from contract.stores.redis_voices import RedisVoiceStore
 from contract.stores.redis_workers import RedisWorkerRegistry
@@ -48,6 +49,7 @@ def open_stores(settings: Settings, *, clock: Clock | None = None) -> Stores:
         events=RedisEvents(redis, keys),
         workers=RedisWorkerRegistry(redis, keys, clock=shared_clock),
         canary=RedisCanaryBoard(redis, keys),
+        plans=RedisPlanBoard(redis, keys),
         now=shared_clock,
         chunks=RedisChunkStream(
             redis, connect(settings.redis, blocking=True), keys, keep_s=settings.jobs.chunks_keep_s

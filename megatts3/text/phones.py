@@ -74,6 +74,14 @@ def inventory() -> Inventory:
     return Inventory(MappingProxyType(ids), names)
 
 
+@cache
+def tone_names() -> Mapping[int, str]:
+    """Tone ids to the names of the tables: `1` to `6` as in pinyin, `0` where a phone has none."""
+    table = json.loads(resources.files(__package__).joinpath("data/tokens.json").read_text("utf-8"))
+    tones: dict[str, int] = table["tones"]
+    return MappingProxyType({tone: name for name, tone in tones.items()})
+
+
 def is_chinese_phone(phone: int) -> bool:
     return phone in CHINESE_PHONES
 

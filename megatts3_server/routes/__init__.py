@@ -15,7 +15,7 @@ from contract.schemas import JobStatus
 from megatts3_server import answer_schemas as answers
 from megatts3_server import auth, body_schemas, openai_schemas, problems, rate_limit, route_errors
 from megatts3_server.api_document import ProblemApi, ProblemSchema
-from megatts3_server.routes import about, health, jobs, openai, speech, voices
+from megatts3_server.routes import about, health, jobs, openai, plans, speech, voices
 
 View = Callable[..., flask.Response]
 Content = Mapping[str, Any]  # Any: OpenAPI's own tree
@@ -68,6 +68,7 @@ _SPEECH: Mapping[HTTPStatus, Content] = {
     HTTPStatus.OK: {**_AUDIO, **_EVENTS, **_json(answers.SpeechAnswerSchema)},
     HTTPStatus.ACCEPTED: _json(answers.JobAnswerSchema),
 }
+_PLAN: Mapping[HTTPStatus, Content] = {HTTPStatus.OK: _json(answers.PlanSchema)}
 _RANGES: Mapping[HTTPStatus, Content] = {
     HTTPStatus.OK: _AUDIO,
     HTTPStatus.PARTIAL_CONTENT: _AUDIO,
@@ -119,6 +120,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/health/ready", health.ready, "health", _HEALTH, is_limited=False),
     Route("POST", "/api/v1/tts/synthesize", speech.synthesize, "speech", _SPEECH, body_schemas.SPEECH),
     Route("POST", "/api/v1/tts/synthesize_file", speech.synthesize_file, "speech", _SPEECH, body_schemas.SPEECH),
+    Route("POST", "/api/v1/tts/plan", plans.plan_speech, "speech", _PLAN, body_schemas.SPEECH),
     Route(
         "POST",
         "/api/v1/jobs",

@@ -28,6 +28,19 @@ def test_a_text_becomes_audio_and_comes_from_the_cache_the_second_time(service):
     assert again.content == first.content
 
 
+def test_a_plan_foretells_what_is_then_spoken(service):
+    wanted = {"text": "你好，世界。It costs 5 dollars.", "voice_id": "voice_001", "cache": False}
+    answer = service.post("/api/v1/tts/plan", json=wanted)
+    spoken = service.post("/api/v1/tts/synthesize", json=wanted)
+
+    assert answer.status_code == 200, answer.text
+    plan, job = answer.json(), service.job(spoken.headers["X-Job-ID"])
+    assert plan["predicted_s"] == pytest.approx(job["predicted_s"], abs=0.002)
+    for segment in plan["segments"]:
+        assert len(segment["phones"]) == len(segment["phone_ids"]) == len(segment["tones"]) == len(segment["tone_ids"])
+    assert "C0n" in plan["segments"][0]["phones"]
+
+
 def test_health_names_the_worker_as_ready(service):
     answer = service.get("/health")
 

@@ -29,6 +29,7 @@ from contract.schemas import (
 from contract.settings import ApiSettings, RateLimitSettings, Settings
 from contract.stores.interfaces import CachedAudio, Stores
 from contract.stores.memory import memory_stores
+from contract.stores.plans import PlanAnswer
 from megatts3_server.app import Links, create_app
 from megatts3_server.token_bucket import Buckets, MemoryBuckets
 from megatts3_server.waiters import MemoryWaiters
@@ -84,6 +85,7 @@ class FakeWorker:
     refuse_voice: ErrorInfo | None = None
     quality: dict[str, object] = field(default_factory=lambda: {"duration_s": 3.0})
     is_broker_away: bool = False
+    heard: list[bytes] = field(default_factory=list)
     spoken: list[str] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
     let_go: threading.Event = field(default_factory=threading.Event)
@@ -91,6 +93,9 @@ class FakeWorker:
 
     def synthesize(self, job: Job) -> None:
         self._send(job.id, lambda: self._speak(job.id))
+
+    def plan(self, job: Job) -> None:
+        self._send(job.id, lambda: self._plan(job.id))
 
     def prepare_voice(self, voice: Voice) -> None:
         self._send(voice.id, lambda: self._prepare(voice.id))
@@ -116,6 +121,22 @@ class FakeWorker:
             return
         self.spoken.append(job_id)
         jobs.finish(job_id, claim.token, self._result(claim.job))
+
+    def _plan(self, plan_id: str) -> None:
+        if self.hold:
+            assert self.let_go.wait(20)
+        job = self.stores.plans.asked(plan_id)
+        if job is None:
+            return
+        if self.fail_with is not None:
+            self.stores.plans.answer(plan_id, PlanAnswer(error=self.fail_with))
+            return
+        if job.reference_audio_blob is not None:
+            self.heard.append(self.stores.blobs.get(job.reference_audio_blob))
+        about = {"index": 0, "text": job.request.text, "phones": ["E0ah"], "phone_ids": [101]}
+        segment = {**about, "tones": ["0"], "tone_ids": [3], "predicted_s": 0.48}
+        plan = {"normalized_text": job.request.text, "language": "en", "segments": [segment], "predicted_s": 0.48}
+        self.stores.plans.answer(plan_id, PlanAnswer(plan=plan))
 
     def _result(self, job: Job) -> JobResult:
         data = wav_bytes(0.5)
