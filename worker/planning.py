@@ -40,6 +40,9 @@ class Planner:
         try:
             answer = PlanAnswer(plan=self._answer(job))
         except Exception as error:  # the task wrapper: whoever waits must hear of it
+            if self._plans.asked(plan_id) is None:  # withdrawn meanwhile, and with it the recording we read
+                log.info("plan_not_wanted", plan=plan_id)
+                return
             info = to_error_info(error)
             if info.code is ErrorCode.INTERNAL:
                 log.exception("plan_failed", plan=plan_id, code=info.code)

@@ -83,3 +83,21 @@ def test_a_question_that_was_withdrawn_is_left_alone(runtime, stores, voice, mon
 
     assert planned == []
     assert stores.plans.answered(plan_id) is None
+
+
+def test_a_question_withdrawn_while_its_recording_is_read_is_no_mistake_of_ours(
+    runtime, stores, voice, monkeypatch, caplog
+):
+    def withdrawn_meanwhile(key):
+        stores.plans.withdraw("plan_1")
+        raise KeyError(key)
+
+    monkeypatch.setattr(stores.blobs, "get", withdrawn_meanwhile)
+    plan_id = ask(stores, voice, reference_audio_blob="jobs/plan_1/reference")
+
+    with caplog.at_level("INFO"):
+        runtime.plan(plan_id)
+
+    assert stores.plans.answered(plan_id) is None
+    assert "plan_not_wanted" in caplog.text
+    assert "plan_failed" not in caplog.text
