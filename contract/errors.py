@@ -70,6 +70,8 @@ class FieldProblem(StrEnum):
     NOT_A_URL = "not_a_url"
     CONFLICT = "conflict"
     UNKNOWN = "unknown"
+    NOT_SET_UP = "not_set_up"
+    NOT_PUBLIC = "not_public"
 
 
 @dataclass(frozen=True)

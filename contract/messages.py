@@ -96,6 +96,11 @@ FIELDS: Mapping[FieldProblem, _Sentences] = {
     FieldProblem.NOT_A_URL: ("{field} must be an http or https URL", "{field} 必须是 http 或 https 网址"),
     FieldProblem.CONFLICT: ("{field} contradicts {limit}", "{field} 与 {limit} 不一致"),
     FieldProblem.UNKNOWN: ("{field} is unknown", "未知字段 {field}"),
+    FieldProblem.NOT_SET_UP: (
+        "{field} cannot be used: this service has no {limit}",
+        "无法使用 {field}:服务未设置 {limit}",
+    ),
+    FieldProblem.NOT_PUBLIC: ("{field} must lead to a public address", "{field} 必须指向公网地址"),
 }
 
 

@@ -40,6 +40,8 @@
 | `segments:wanting` | set | worker (Lua) | worker | none; a job leaves at its end |
 | `segments:of:{job_id}` | set | worker (Lua) | worker | until the job ends |
 | `segments:voice:{voice_id}` | set | worker (Lua) | both | none; pruned with the segments |
+| `webhooks:due` | zset | both (Lua) | worker | none; a webhook leaves when sent or given up |
+| `webhooks:attempts` | hash | worker (Lua) | worker | none; as above |
 | `rate:{key or address}` | hash | API (Lua) | API | until the bucket is full again |
 | `worker:{name}` | hash | worker | API | `jobs.worker_ttl_s`, heartbeat |
 | `workers` | zset | worker | API | none; pruned when read |
@@ -222,6 +224,14 @@ class RedisKeys:
     def segments_of_voice(self, voice_id: str) -> str:
         """Set: finished segments made with a voice, so that deleting the voice erases them."""
         return f"{self.root}segments:voice:{voice_id}"
+
+    def webhooks_due(self) -> str:
+        """Sorted set: ended job whose webhook is to be sent, by the next attempt or the end of its lease."""
+        return f"{self.root}webhooks:due"
+
+    def webhook_attempts(self) -> str:
+        """Hash: job to the attempts made so far, which is the token of the last."""
+        return f"{self.root}webhooks:attempts"
 
     def rate(self) -> str:
         """Prefix of the rate limiter's buckets: hashes `tokens`, `at`."""

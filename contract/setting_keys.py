@@ -27,6 +27,7 @@ from contract.setting_values import (
     secret_keys,
     size,
     text,
+    webhook_secret,
 )
 
 PREFIX = "MEGATTS3_"
@@ -190,7 +191,10 @@ KEYS: tuple[Key, ...] = (
     Key("jobs.concurrency", "jobs.concurrency", integer(1, 1024)),
     Key("jobs.max_queued_jobs", "jobs.max_queued_jobs", integer(1, 10**7)),
     Key("jobs.max_queued_audio_s", "jobs.max_queued_audio_s", number(1, 1e9)),
-    Key("jobs.webhook_secret", "jobs.webhook_secret", text(), short=("MEGATTS3_WEBHOOK_SECRET",), secret=True),
+    # --- webhooks
+    Key("webhooks.secret", "webhooks.secret", webhook_secret(), short=("MEGATTS3_WEBHOOK_SECRET",), secret=True),
+    Key("webhooks.allow_private", "webhooks.allow_private", boolean()),
+    Key("webhooks.timeout_s", "webhooks.timeout_s", number(0.05, 20)),
     # --- worker
     Key("worker.stuck_after_s", "worker.stuck_after_s", number(1, 86_400)),
     Key("worker.max_memory", "worker.max_memory_bytes", BYTES),

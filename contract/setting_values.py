@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.api_keys import ApiKey, named_key, read_keys
+from contract.webhooks import signing_key
 
 Parser = Callable[[Any], Any]  # Any: what YAML or the environment held → the typed value
 
@@ -164,6 +165,18 @@ def secret_keys() -> Parser:
         found: tuple[str, ...] = as_names(value)
         for entry in found:
             named_key(entry)
+        return found
+
+    return parse
+
+
+def webhook_secret() -> Parser:
+    """A Standard Webhooks secret, as it is given."""
+    as_text = text()
+
+    def parse(value: Any) -> str:
+        found: str = as_text(value)
+        signing_key(found)
         return found
 
     return parse

@@ -195,7 +195,15 @@ class JobSettings:
     concurrency: int = 16  # threads of a worker; a little above the rows of a batch
     max_queued_jobs: int = 10_000
     max_queued_audio_s: float = 36_000.0  # interactive work beyond this is refused
-    webhook_secret: str | None = field(default=None, repr=False)  # from the environment only
+
+
+@dataclass(frozen=True)
+class WebhookSettings:
+    """Telling others that a job ended."""
+
+    secret: str | None = field(default=None, repr=False)  # from the environment only; None: no webhooks
+    allow_private: bool = False  # also to private, loopback and link-local addresses
+    timeout_s: float = 10.0  # of one attempt
 
 
 @dataclass(frozen=True)
@@ -226,6 +234,7 @@ class Settings:
     redis: RedisSettings = RedisSettings()
     cache: CacheSettings = CacheSettings()
     jobs: JobSettings = JobSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
     warnings: tuple[SettingProblem, ...] = ()

@@ -6,9 +6,10 @@ from http import HTTPStatus
 
 import flask
 
+from contract import job_view
 from contract.schemas import Job, JobStatus
 from contract.stores.interfaces import JobStore
-from megatts3_server import job_view, problems, speech_response
+from megatts3_server import problems, speech_response
 
 
 def accepted(job: Job, warnings: Iterable[str]) -> flask.Response:

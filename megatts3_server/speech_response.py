@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import flask
 
 from contract.fingerprint import UPLOADED
+from contract.job_view import parameters
 from contract.schemas import AudioFormat, Job, SpeechRequest
 from contract.stores.interfaces import CachedAudio
-from megatts3_server.job_view import parameters
 
 WARNING_HEADER = "X-Warnings"
 _HEADER_LIMIT = 1000  # characters; some proxies drop responses with longer header lines

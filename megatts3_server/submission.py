@@ -48,6 +48,7 @@ class Terms:
     idempotency_key: str | None = None
     body_hash: str = ""
     metadata: Mapping[str, object] = field(default_factory=dict)
+    webhook_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Submission:
         draft = self._draft(resolved, terms, caller)
         self._store_reference(draft, resolved.reference)
         try:
-            created = self._stores.jobs.create(draft, body_hash=terms.body_hash)
+            created = self._stores.jobs.create(draft, share=terms.webhook_url is None, body_hash=terms.body_hash)
         except ServiceError:
             self._drop_blobs(draft)
             raise
@@ -276,6 +277,7 @@ class Submission:
             owner=caller.owner,
             idempotency_key=terms.idempotency_key,
             metadata=terms.metadata,
+            webhook_url=terms.webhook_url,
         )
 
     def _store_reference(self, draft: Job, reference: Reference | None) -> None:

@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 from contract import clip_quality
 from contract.errors import ServiceError
+from contract.job_view import moment
 from contract.messages import Language, describe
 from contract.schemas import Voice
-from megatts3_server.job_view import moment
 
 
 def voice_url(voice_id: str) -> str:

@@ -40,6 +40,7 @@ from worker.speech_engine import SpeechEngine
 from worker.sweep import Swept, VoiceSweep, forget_outdated, sweep
 from worker.voices import VoicePrompts
 from worker.watchdog import Watchdog, memory_limit, resident_bytes
+from worker.webhooks import Webhooks
 
 log = event_log(__name__)
 
@@ -80,6 +81,7 @@ class Runtime:
         self._tracing = tracing or NoTracing()
         self.figures = Figures(metrics or Metrics(), worker=name)
         self._segment_sweep = SegmentSweep(stores, settings.cache, max_attempts=jobs.max_attempts)
+        self._webhooks = Webhooks(stores, settings.webhooks, unix_s=clocks.unix_s)
         outcomes = Outcomes(stores.jobs, self.figures, send_again=self.send_job, ended=self._segment_sweep.leave)
         manuscripts, bells = Manuscripts(stores.blobs), Bells()
         self.renderers = Renderers(
@@ -195,6 +197,7 @@ class Runtime:
         """Bring back lost jobs and voices, and forget jobs that ended long ago."""
         self._voice_sweep.sweep()
         self._segment_sweep.sweep()
+        self._webhooks.sweep()
         forget_outdated(self.stores.jobs, self.stores.blobs)
         self._janitor.look()
         jobs = self.settings.jobs

@@ -27,6 +27,7 @@ from contract.schemas import (
 )
 from contract.stores.plans import PlanBoard
 from contract.stores.segments import SegmentStore
+from contract.stores.webhooks import WebhookStore
 
 
 @dataclass(frozen=True)
@@ -443,4 +444,5 @@ class Stores:
     canary: CanaryBoard
     segments: SegmentStore
     plans: PlanBoard
+    webhooks: WebhookStore
     now: Callable[[], float] = time.time  # Unix seconds that all machines agree on

@@ -28,6 +28,7 @@ from contract.stores.memory_jobs import MemoryJobStore
 from contract.stores.memory_plans import MemoryPlanBoard
 from contract.stores.memory_segments import MemorySegmentStore
 from contract.stores.memory_voices import MemoryVoiceStore
+from contract.stores.memory_webhooks import MemoryWebhookStore
 
 
 class MemoryEvents:
@@ -283,12 +284,13 @@ class MemoryCanaryBoard:
 def memory_stores(settings: Settings, *, clock: Callable[[], float] = time.time) -> Stores:
     """All twins, sharing one clock and one channel of events."""
     events = MemoryEvents()
-    cache = settings.cache
+    cache, webhooks = settings.cache, MemoryWebhookStore(clock=clock)
     jobs = MemoryJobStore(
         events,
         clock=clock,
         keep_s=settings.jobs.keep_s,
         idempotency_keep_s=settings.jobs.idempotency_keep_s,
+        webhooks=webhooks,
     )
     return Stores(
         jobs=jobs,
@@ -301,4 +303,5 @@ def memory_stores(settings: Settings, *, clock: Callable[[], float] = time.time)
         canary=MemoryCanaryBoard(clock=clock),
         segments=MemorySegmentStore(events, clock=clock),
         plans=MemoryPlanBoard(events, clock=clock),
+        webhooks=webhooks,
     )

@@ -19,6 +19,7 @@ from contract.stores.interfaces import (
     JobPage,
     QueueDepth,
 )
+from contract.stores.memory_webhooks import MemoryWebhookStore
 
 LOST = ErrorInfo(ErrorCode.WORKER_LOST, "the worker was lost again and again")
 
@@ -40,8 +41,9 @@ class MemoryJobStore:
         clock: Callable[[], float],
         keep_s: float,
         idempotency_keep_s: float,
+        webhooks: MemoryWebhookStore | None = None,
     ) -> None:
-        self._events = events
+        self._events, self._webhooks = events, webhooks
         self._clock = clock
         self._keep_s = keep_s
         self._idempotency_keep_s = idempotency_keep_s
@@ -266,6 +268,8 @@ class MemoryJobStore:
 
     def _write(self, job: Job, *, announce: bool = True) -> Job:
         self._jobs[job.id] = job
+        if job.status.is_terminal and job.webhook_url and self._webhooks is not None:
+            self._webhooks.add(job.id)  # a job is written as ended once
         if announce:
             self._events.publish(Event(EventKind.JOB, job.id, job.status))
         return job

@@ -15,6 +15,7 @@ from contract.stores.redis_jobs import RedisJobStore
 from contract.stores.redis_plans import RedisPlanBoard
 from contract.stores.redis_segments import RedisSegmentStore
 from contract.stores.redis_voices import RedisVoiceStore
+from contract.stores.redis_webhooks import RedisWebhookStore
 from contract.stores.redis_workers import RedisWorkerRegistry
 from contract.stores.s3 import S3BlobStore
 from contract.stores.shared_clock import SharedClock
@@ -55,4 +56,5 @@ def open_stores(settings: Settings, *, clock: Clock | None = None) -> Stores:
             redis, connect(settings.redis, blocking=True), keys, keep_s=settings.jobs.chunks_keep_s
         ),
         segments=RedisSegmentStore(redis, keys, clock=clock),
+        webhooks=RedisWebhookStore(redis, keys, clock=clock),
     )

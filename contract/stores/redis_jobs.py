@@ -230,6 +230,7 @@ class RedisJobStore:
             *(keys.jobs_with_status(status) for status in JobStatus),
             *(keys.job_queue(priority) for priority in Priority),
             key,
+            keys.webhooks_due(),
         ]
         now_s = "" if self._clock is None else repr(self._clock())
         prepared, args = self._scripts[script], [job_id, now_s, keys.inflight(), *arguments]

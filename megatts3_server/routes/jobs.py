@@ -12,7 +12,16 @@ from contract.messages import field_error
 from contract.schemas import JOB_ID, Job, JobStatus, JobSubmission
 from contract.stores.cursor import decode
 from contract.wire import parse_job
-from megatts3_server import auth, incoming, job_response, negotiation, speech_response, stored_audio, uploads
+from megatts3_server import (
+    auth,
+    incoming,
+    job_response,
+    negotiation,
+    speech_response,
+    stored_audio,
+    uploads,
+    webhook_check,
+)
 from megatts3_server import job_events as job_events_view
 from megatts3_server import job_times as job_times_view
 from megatts3_server.routes.speech import read_reference
@@ -30,6 +39,7 @@ def submit_job() -> flask.Response:
     parsed = parse_job(body.fields, limits=built.settings.limits)
     submission = parsed.value
     _refuse_unbuilt(submission)
+    webhook_check.require_usable(submission.webhook_url, built.settings.webhooks)
     reference = read_reference(built, body)
     resolved = built.submission.resolve(submission.request, reference)
     terms = Terms(
@@ -38,6 +48,7 @@ def submit_job() -> flask.Response:
         idempotency_key=_idempotency_key(),
         body_hash=_body_hash(body),
         metadata=submission.metadata,
+        webhook_url=submission.webhook_url,
     )
     job = built.submission.submit(resolved, terms, caller())
     warnings = (*speech_response.unknown_fields(parsed.unknown), *resolved.warnings)
@@ -136,7 +147,6 @@ def _refuse_unbuilt(submission: JobSubmission) -> None:
     unbuilt = {
         "items": bool(submission.items),
         "ssml": submission.ssml is not None,
-        "webhook_url": submission.webhook_url is not None,
     }
     errors = tuple(
         FieldError(name, f"{name} is not supported by this version") for name, used in unbuilt.items() if used

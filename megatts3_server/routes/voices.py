@@ -7,6 +7,7 @@ import flask
 
 from contract import clip_quality
 from contract.errors import ErrorCode, ServiceError
+from contract.job_view import moment
 from contract.messages import Language
 from contract.schemas import Voice
 from contract.voice_styles import MARK
@@ -20,7 +21,6 @@ from megatts3_server import (
     uploads,
     voice_view,
 )
-from megatts3_server.job_view import moment
 from megatts3_server.routes.speech import read_reference
 from megatts3_server.services import caller, services, sync_time_left_s
 from megatts3_server.voice_view import voice_url

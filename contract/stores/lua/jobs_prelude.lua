@@ -5,6 +5,7 @@ local job, all, tokens, leases, load, unclaimed, ended, channel =
 local with_status = {
   queued = KEYS[9], running = KEYS[10], done = KEYS[11], failed = KEYS[12], cancelled = KEYS[13],
 }
+local webhooks = KEYS[17] -- 16 is the script's own
 local queue = { interactive = KEYS[14], batch = KEYS[15] }
 local id, inflight = ARGV[1], ARGV[3]
 
@@ -70,6 +71,9 @@ local function finish(from, to, keep_s)
   local fingerprint = get('fingerprint')
   if fingerprint and redis.call('GET', inflight .. fingerprint) == id then
     redis.call('DEL', inflight .. fingerprint)
+  end
+  if get('webhook_url') then
+    redis.call('ZADD', webhooks, seconds(now), id)
   end
   announce(to)
 end
