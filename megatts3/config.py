@@ -143,7 +143,7 @@ class AlignerConfig(_Strict):
 
 @dataclass(frozen=True)
 class WaveVAEConfig(_Strict):
-    """WaveVAE (SPEC 7). ``decoder`` "istft" is our small decoder; the official one is "hifigan"."""
+    """WaveVAE (SPEC 7). ``decoder`` "source_filter" is our small decoder; the official one is "hifigan"."""
 
     enc_n_filters: int = 32
     enc_dimension: int = 512
@@ -153,12 +153,12 @@ class WaveVAEConfig(_Strict):
     use_tanh: bool = True
     enc_ratios_applied: tuple[int, ...] = (2, 4, 4, 5, 6)
     dec_ratios: tuple[int, ...] = (4, 5, 4, 4, 3)
-    decoder: Literal["hifigan", "istft"] = "hifigan"
-    istft_dim: int = 256
-    istft_prenet_layers: int = 2
-    istft_layers: int = 6
-    istft_n_fft: int = 960
-    istft_hop: int = 240
+    decoder: Literal["hifigan", "source_filter"] = "hifigan"
+    light_dim: int = 256
+    light_prenet_layers: int = 2
+    light_layers: int = 6
+    light_n_fft: int = 960
+    light_hop: int = 240
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ FRAMES_PER_PHONE = 12
 
 
 def make_tiny_checkpoint(
-    path: Path, seed: int = 0, *, decoder: Literal["istft", "hifigan"] = "istft", encoder: bool = True
+    path: Path, seed: int = 0, *, decoder: Literal["source_filter", "hifigan"] = "source_filter", encoder: bool = True
 ) -> Path:
     """Write it and return its path. The same seed gives the same bytes.
 
@@ -97,7 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--decoder", choices=["istft", "hifigan"], default="istft")
+    parser.add_argument("--decoder", choices=["source_filter", "hifigan"], default="source_filter")
     parser.add_argument("--no-encoder", action="store_true")
     chosen = parser.parse_args()
     make_tiny_checkpoint(chosen.folder, chosen.seed, decoder=chosen.decoder, encoder=not chosen.no_encoder)

@@ -21,6 +21,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="default: runs/<recipe>")
     parser.add_argument("--corpus", type=Path, default=Path("runs/corpus"))
     parser.add_argument("--checkpoint", type=Path, help="default: checkpoints/<recipe>")
+    parser.add_argument("--start-from", type=Path, help="a finished checkpoint to begin from, where its weights fit")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="CPU threads of torch")
     parser.add_argument("--share", type=float, default=1.0, help="of the recipe's steps and minutes: a trial run")
@@ -35,6 +36,7 @@ def main() -> None:
         corpus=chosen.corpus,
         checkpoint=chosen.checkpoint or Path("checkpoints") / recipe.name,
         device=torch.device(chosen.device),
+        start_from=chosen.start_from,
     )
     for stage in chosen.stage or STAGES:
         workshop.run(stage)

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from megatts3.audio.pitch import pitch
 from megatts3.audio.waveform import Waveform
 from megatts3.checkpoint import Networks
 from megatts3.evaluation import timbre
@@ -15,7 +16,6 @@ from megatts3.evaluation.cases import Case
 from megatts3.evaluation.edit_distance import match
 from megatts3.evaluation.health import Health, health
 from megatts3.evaluation.heard import PhoneErrors, heard_phones, phone_errors
-from megatts3.evaluation.pitch import pitch
 from megatts3.evaluation.recognise import Recogniser, spoken_words
 from megatts3.evaluation.speakers import Column, Spoken
 from megatts3.evaluation.timbre import FloatArray

@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from megatts3.audio.pitch import FRAME_S, pitch
 from megatts3.audio.waveform import Waveform
-from megatts3.evaluation.pitch import FRAME_S, pitch
 
 _WINDOW, _HOP = 1024, 240
 _RANGE_DB = 70.0

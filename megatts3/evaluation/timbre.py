@@ -14,7 +14,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from megatts3.evaluation.pitch import pitch
+from megatts3.audio.pitch import pitch
 
 FloatArray = NDArray[np.float64]
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from megatts3.config import WaveVAEConfig
 from megatts3.models.layers.hifigan import HiFiGANDecoder, UpUnit
-from megatts3.models.layers.istft import ISTFTDecoder
 from megatts3.models.layers.seanet import SEANetEncoder
+from megatts3.models.layers.source_filter import SourceFilterDecoder
 
 _LOG_VARIANCE_RANGE = (-30.0, 20.0)
 _HIFIGAN_CONTEXT_LATENTS = 6  # SPEC 7.3: 5476 samples on a side
@@ -50,15 +50,15 @@ class WaveVAE(nn.Module):
         self.proj_to_z = nn.Linear(config.enc_dimension, 2 * config.latent_dim)
         self.proj_to_decoder = nn.Linear(config.latent_dim, config.dec_in)
         self.latent_upsampler: UpUnit | None = None
-        self.decoder: HiFiGANDecoder | ISTFTDecoder
-        if config.decoder == "istft":
-            self.decoder = ISTFTDecoder(
+        self.decoder: HiFiGANDecoder | SourceFilterDecoder
+        if config.decoder == "source_filter":
+            self.decoder = SourceFilterDecoder(
                 config.dec_in,
-                config.istft_dim,
-                prenet_layers=config.istft_prenet_layers,
-                layers=config.istft_layers,
-                n_fft=config.istft_n_fft,
-                hop=config.istft_hop,
+                config.light_dim,
+                prenet_layers=config.light_prenet_layers,
+                layers=config.light_layers,
+                n_fft=config.light_n_fft,
+                hop=config.light_hop,
             )
         else:
             first, *rest = config.dec_ratios
@@ -68,7 +68,7 @@ class WaveVAE(nn.Module):
     @property
     def context_latents(self) -> int:
         """Latents of context on a side that make a partial decode equal to the full one."""
-        if isinstance(self.decoder, ISTFTDecoder):
+        if isinstance(self.decoder, SourceFilterDecoder):
             return self.decoder.context_latents
         return _HIFIGAN_CONTEXT_LATENTS
 
@@ -89,16 +89,22 @@ class WaveVAE(nn.Module):
         """
         if lengths is None:
             return self._decode_equal(latent, None)
-        if isinstance(self.decoder, ISTFTDecoder):
+        if isinstance(self.decoder, SourceFilterDecoder):
             samples = self._decode_equal(latent, lengths)
             ends = lengths[:, None] * SAMPLES_PER_LATENT
             return samples * (torch.arange(samples.shape[1], device=latent.device)[None] < ends)
         return self._decode_grouped(latent, lengths)
 
+    def decode_with_pitch(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """For training the light decoder: latent (B, T, C) → log F0 (B, 4 · T) at 100 Hz, samples (B, 960 · T)."""
+        assert isinstance(self.decoder, SourceFilterDecoder), "only the light decoder is trained here"
+        log_f0, samples = self.decoder.pitch_and_samples(self.proj_to_decoder(latent))
+        return log_f0, samples[:, 0]
+
     def _decode_equal(self, latent: Tensor, lengths: Tensor | None) -> Tensor:
         hidden = self.proj_to_decoder(latent)
         samples: Tensor
-        if isinstance(self.decoder, ISTFTDecoder):
+        if isinstance(self.decoder, SourceFilterDecoder):
             samples = self.decoder(hidden, lengths)
             return samples[:, 0]
         assert self.latent_upsampler is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -13,13 +14,16 @@ from megatts3.rates import SAMPLE_RATE
 
 _SIZES = ((2048, 512, 100), (1024, 256, 80), (512, 128, 40), (256, 64, 0))  # window, hop, mel bands
 _MEL_FLOOR = 1e-3
-# Phases come late; until they do, the complex distance is least for silence, so it must not outweigh the others.
-_MEL_WEIGHT, _MAGNITUDE_WEIGHT, _COMPLEX_WEIGHT = 2.0, 0.5, 0.1
+_BIN_FLOOR = 2e-2
+_MEL_WEIGHT, _MAGNITUDE_WEIGHT, _BIN_WEIGHT = 2.0, 0.5, 0.5
 _EPSILON = 1e-7
 
 
 class SpectralLoss(nn.Module):
-    """Distance of two waveforms in several spectra: STFT magnitude, complex STFT, and log-mel where there are bands."""
+    """Distance of two waveforms in several magnitude spectra: relative, logarithmic, and log-mel where there are bands.
+
+    Phases do not count: the decoder's pulses start where they like.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,23 +39,27 @@ class SpectralLoss(nn.Module):
         """made, true: (B, L) → scalar."""
         loss = made.new_zeros(())
         for window, hop, bands in _SIZES:
-            a, b = (self._parts(x, window, hop) for x in (made, true))
-            size_a, size_b = _magnitude(a), _magnitude(b)
+            size_a, size_b = (self._magnitude(x, window, hop) for x in (made, true))
             loss = loss + _MAGNITUDE_WEIGHT * (size_a - size_b).norm() / (size_b.norm() + _EPSILON)
-            loss = loss + _COMPLEX_WEIGHT * _magnitude(a - b).mean() / (size_b.mean() + _EPSILON)
+            bins = functional.l1_loss(torch.log(size_a + _BIN_FLOOR), torch.log(size_b + _BIN_FLOOR))
+            loss = loss + _BIN_WEIGHT * bins
             if bands:
                 mel_a, mel_b = (torch.log(self.get_buffer(f"mel_{window}") @ m + _MEL_FLOOR) for m in (size_a, size_b))
                 loss = loss + _MEL_WEIGHT * functional.l1_loss(mel_a, mel_b)
         return loss
 
-    def _parts(self, samples: Tensor, window: int, hop: int) -> Tensor:
-        """(B, L) → (B, window / 2 + 1, frames, 2)."""
+    def _magnitude(self, samples: Tensor, window: int, hop: int) -> Tensor:
+        """(B, L) → (B, window / 2 + 1, frames)."""
         shape = self.get_buffer(f"window_{window}")
-        return torch.view_as_real(torch.stft(samples, window, hop, window=shape, return_complex=True))
+        parts = torch.view_as_real(torch.stft(samples, window, hop, window=shape, return_complex=True))
+        return torch.sqrt(parts.square().sum(-1) + _EPSILON**2)
 
 
-def _magnitude(parts: Tensor) -> Tensor:
-    return torch.sqrt(parts.square().sum(-1) + _EPSILON**2)
+def pitch_distance(log_f0: Tensor, f0_hz: Tensor) -> Tensor:
+    """Mean distance in octaves over voiced frames.  log_f0: (B, F) of Hz; f0_hz: (B, F), 0 where there is no voice."""
+    voiced = f0_hz > 0
+    distance = (log_f0 - f0_hz.clamp(min=1.0).log()).abs() / math.log(2.0)
+    return (distance * voiced).sum() / voiced.sum().clamp(min=1)
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from megatts3.checkpoint import load_networks, save_networks
@@ -17,8 +18,8 @@ from megatts3.models.aligner import Aligner
 from megatts3.models.diffusion_transformer import DiffusionTransformer
 from megatts3.models.duration_lm import DurationLM
 from megatts3.models.wavvae import SAMPLES_PER_LATENT, WaveVAE
-from megatts3.training.aligner import AlignerStage
-from megatts3.training.data import Corpus, crops
+from megatts3.training.aligner import AlignerStage, look_where_times_point, start_times_from_positions
+from megatts3.training.data import Corpus, crops, write_pitch
 from megatts3.training.dit import DiTStage
 from megatts3.training.duration_lm import DurationStage
 from megatts3.training.loop import averaged, train
@@ -40,6 +41,7 @@ class Workshop:
     corpus: Path
     checkpoint: Path
     device: torch.device
+    start_from: Path | None = None  # a finished checkpoint whose weights, where they fit, are where learning begins
 
     @cached_property
     def sizes(self) -> Architecture:
@@ -58,8 +60,21 @@ class Workshop:
         }  # fmt: skip
         steps[stage]()
 
+    def _begin(self, model: nn.Module, file: str) -> bool:
+        """Take over what fits of `start_from`; whether there is such a checkpoint."""
+        if self.start_from is None:
+            return False
+        own = model.state_dict()
+        stored = load_file(self.start_from / file)
+        fitting = {name: value for name, value in stored.items() if name in own and value.shape == own[name].shape}
+        model.load_state_dict({**own, **fitting})
+        return True
+
     def _wavvae(self) -> None:
-        model = WaveVAE(self.sizes.wavvae).to(self.device)
+        write_pitch([self.training], self.corpus)
+        model = WaveVAE(self.sizes.wavvae)
+        begun = self._begin(model, "wavvae/model.safetensors")
+        model.to(self.device)
         recipe = self.recipe.wavvae
         first = crops(
             self.training,
@@ -67,7 +82,8 @@ class Workshop:
             rows=recipe.rows,
             samples=recipe.latents * SAMPLES_PER_LATENT,
         )
-        start_balanced(model, first.to(self.device))
+        if not begun:
+            start_balanced(model, first.samples.to(self.device))
         stage = WaveVAEStage(model, self.training, recipe, self.device)
         train(stage, self.recipe.wavvae_loop, self.folder / "wavvae", device=self.device)
 
@@ -86,16 +102,22 @@ class Workshop:
         train(stage, self.recipe.decoder_loop, self.folder / "decoder", device=self.device)
 
     def _aligner(self) -> None:
-        stage = AlignerStage(Aligner(self.sizes.aligner), self.training, self.recipe.aligner, self.device)
+        aligner = Aligner(self.sizes.aligner)
+        start_times_from_positions(aligner)
+        look_where_times_point(aligner)
+        self._begin(aligner, "aligner_lm/model.safetensors")
+        stage = AlignerStage(aligner, self.training, self.recipe.aligner, self.device)
         train(stage, self.recipe.aligner_loop, self.folder / "aligner_lm", device=self.device)
 
     def _duration_lm(self) -> None:
         model = DurationLM(self.sizes.duration_lm)
+        self._begin(model, "duration_lm/model.safetensors")
         stage = DurationStage(model, self.training, self.recipe.duration_lm, self.device)
         train(stage, self.recipe.duration_lm_loop, self.folder / "duration_lm", device=self.device)
 
     def _dit(self) -> None:
         model = DiffusionTransformer(self.sizes.dit)
+        self._begin(model, "diffusion_transformer/model.safetensors")
         stage = DiTStage(model, self.training, self.recipe.dit, self.device)
         train(stage, self.recipe.dit_loop, self.folder / "dit", device=self.device)
 

@@ -29,6 +29,7 @@ class WaveVAERecipe:
     rows: int = 12
     latents: int = 16
     kl_weight: float = 1e-3
+    pitch_weight: float = 1.0
     adversarial_from: float = 2.0  # above 1: never
     freeze_encoder: bool = False
 
@@ -49,18 +50,20 @@ class WaveVAEStage(Stage):
 
     def losses(self, context: StepContext) -> Mapping[str, Tensor]:
         length = self._recipe.latents * SAMPLES_PER_LATENT
-        true = crops(self._corpus, context.rng, rows=self._recipe.rows, samples=length).to(self._device)
+        piece = crops(self._corpus, context.rng, rows=self._recipe.rows, samples=length)
+        true, f0_hz = piece.samples.to(self._device), piece.f0_hz.to(self._device)
         with torch.set_grad_enabled(not self._recipe.freeze_encoder):
             posterior = self._wavvae.encode(true)
         mean = posterior.mean.float()
         log_variance = posterior.log_variance.float().clamp(_LOG_VARIANCE_FLOOR, _LOG_VARIANCE_CEILING)
         latent = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
-        made = self._wavvae.decode(latent).float()
+        log_f0, made = self._wavvae.decode_with_pitch(latent)
         with torch.autocast(true.device.type, enabled=False):
             spectral = self._spectral(made, true)
             kl = losses.kl_to_standard_normal(mean, log_variance)
-        found = {"spectral": spectral, "kl": kl}
-        total = spectral + self._recipe.kl_weight * kl
+            pitch = losses.pitch_distance(log_f0, f0_hz)
+        found = {"spectral": spectral, "kl": kl, "pitch": pitch}
+        total = spectral + self._recipe.kl_weight * kl + self._recipe.pitch_weight * pitch
         if self.critic is not None and context.progress >= self._recipe.adversarial_from:
             self._last = (made, true)
             _, real_maps = self.critic(true)

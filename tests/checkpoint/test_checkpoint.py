@@ -120,7 +120,7 @@ def test_a_decoder_alone_loads_and_says_that_it_cannot_encode(tmp_path):
     assert load_networks(make_tiny_checkpoint(tmp_path / "whole")).capabilities.encoder
 
 
-@pytest.mark.parametrize("decoder", ["istft", "hifigan"])
+@pytest.mark.parametrize("decoder", ["source_filter", "hifigan"])
 def test_a_file_of_half_precision_loads_as_float32(tmp_path, decoder):
     checkpoint = make_tiny_checkpoint(tmp_path / "tiny", decoder=decoder)
     for folder in FOLDERS:

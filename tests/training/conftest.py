@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from megatts3.training.corpus.build import AUDIO_FILE, LIST_FILE
-from megatts3.training.data import LATENT_FILE, Corpus
+from megatts3.training.data import LATENT_FILE, Corpus, write_pitch
 
 PHONES = (145, 118, 103, 126, 163, 115, 148)
 DURATIONS = (8, 12, 16, 12, 40, 16, 64)
@@ -28,4 +28,6 @@ def corpus(tmp_path):
             audio.write((tone * 32767).astype(np.int16).tobytes())
             lines.write(json.dumps(line) + "\n")
     rng.standard_normal((6 * samples // 960, 32)).astype(np.float16).tofile(tmp_path / LATENT_FILE)
-    return Corpus(tmp_path, "train")
+    made = Corpus(tmp_path, "train")
+    write_pitch([made], tmp_path)
+    return made

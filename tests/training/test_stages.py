@@ -6,17 +6,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
+from torch.nn import functional
 
 from megatts3.config import load_architecture
 from megatts3.models.aligner import BEGIN_TOKEN, END_TOKEN, Aligner
 from megatts3.models.diffusion_transformer import DiffusionTransformer
 from megatts3.models.duration_lm import DurationLM
 from megatts3.models.wavvae import WaveVAE
-from megatts3.training.aligner import AlignerRecipe, AlignerStage
+from megatts3.training.aligner import (
+    AlignerRecipe,
+    AlignerStage,
+    look_where_times_point,
+    start_times_from_positions,
+)
+from megatts3.training.data import crops
 from megatts3.training.dit import DiTRecipe, DiTStage, spread
 from megatts3.training.duration_lm import DurationRecipe, DurationStage
 from megatts3.training.loop import LoopConfig, Stage, StepContext, averaged, train
+from megatts3.training.losses import pitch_distance
+from megatts3.training.recipe import TrainConfig
+from megatts3.training.stages import Workshop
 from megatts3.training.wavvae import WaveVAERecipe, WaveVAEStage, normalise_latents, start_balanced
+from scripts.make_tiny_checkpoint import make_tiny_checkpoint
 from tests.training.conftest import DURATIONS
 
 SIZES = load_architecture(Path(__file__).parents[2] / "configs" / "architecture" / "tiny.yaml")
@@ -51,7 +63,7 @@ def a_stage(kind: str, corpus):
 
 
 def wavvae() -> WaveVAE:
-    return WaveVAE(dataclasses.replace(SIZES.wavvae, decoder="istft", istft_dim=32))
+    return WaveVAE(dataclasses.replace(SIZES.wavvae, decoder="source_filter", light_dim=32))
 
 
 @pytest.mark.parametrize("kind", ["wavvae", "aligner", "duration_lm", "dit"])
@@ -84,7 +96,8 @@ def test_normalised_latents_sound_the_same(corpus):
         latent = model.encode(samples).mean
         after = model.decode(latent)
 
-    torch.testing.assert_close(after, before, atol=1e-4, rtol=1e-4)
+    # rounding in the pitch adds up in the pulses' phase
+    torch.testing.assert_close(after, before, atol=3e-3, rtol=0)
     assert latent.mean().abs() < 1.0
 
 
@@ -114,3 +127,46 @@ def test_a_frozen_encoder_does_not_move_while_the_decoder_meets_a_critic(corpus,
 
     assert all(torch.equal(before[name], value) for name, value in model.encoder.state_dict().items())
     assert not torch.equal(decoder_before, model.proj_to_decoder.weight)
+
+
+def test_crops_know_the_pitch_of_what_they_show(corpus):
+    made = crops(corpus, np.random.default_rng(0), rows=4, samples=24_000)
+
+    voiced = made.f0_hz[made.f0_hz > 0]
+    assert made.f0_hz.shape == (4, 100)
+    assert len(voiced) > 300
+    assert all(min(abs(float(hz) / (200 + 40 * n) - 1) for n in range(6)) < 0.02 for hz in voiced)
+
+
+def test_the_pitch_of_a_wrong_octave_costs_one(corpus):
+    f0 = torch.tensor([[100.0, 0.0, 200.0]])
+
+    assert float(pitch_distance(f0.clamp(min=1).log(), f0)) == pytest.approx(0.0, abs=1e-6)
+    assert float(pitch_distance((2 * f0).clamp(min=1).log(), f0)) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_the_decoder_begins_by_looking_where_a_time_points():
+    torch.manual_seed(0)
+    model = Aligner(SIZES.aligner)
+    start_times_from_positions(model)
+    look_where_times_point(model)
+    attention = model.decoder.blocks[0].cross_attn
+    audio = functional.layer_norm(model.encoder.positional_embedding[:60], (SIZES.aligner.n_state,))
+    said = functional.layer_norm(model.decoder.token_embedding.weight[800 + 40][None], (SIZES.aligner.n_state,))
+    size = SIZES.aligner.n_state // SIZES.aligner.n_head
+    scores = attention.query(said)[:, :size] @ attention.key(audio)[:, :size].T
+
+    assert abs(int(scores.argmax()) - 20) <= 1
+
+
+def test_learning_begins_from_a_finished_checkpoint_where_its_weights_fit(tmp_path):
+    tiny_checkpoint = make_tiny_checkpoint(tmp_path / "tiny")
+    workshop = Workshop(
+        recipe=TrainConfig(name="x", architecture="configs/architecture/tiny.yaml"),
+        folder=tmp_path, corpus=tmp_path, checkpoint=tmp_path, device=CPU, start_from=tiny_checkpoint,
+    )  # fmt: skip
+    model = DurationLM(SIZES.duration_lm)
+    stored = load_file(tiny_checkpoint / "duration_lm/model.safetensors")
+
+    assert workshop._begin(model, "duration_lm/model.safetensors")
+    assert all(torch.equal(value, stored[name].float()) for name, value in model.state_dict().items())

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from megatts3.evaluation.pitch import pitch
+from megatts3.audio.pitch import pitch
 from tests.evaluation.signals import RATE, tone, voice
 
 
