@@ -10,7 +10,7 @@ inference does not bring the next.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from megatts3.models.aligner import BEGIN_TOKEN, END_TOKEN, FIRST_TIME_TOKEN, Aligner
 from megatts3.models.layers.log_mel import log_mel
-from megatts3.models.layers.whisper_blocks import DecoderBlock
+from megatts3.models.layers.whisper_blocks import Attention, DecoderBlock, EncoderBlock
 from megatts3.rates import ALIGNER_SAMPLE_RATE, FRAMES_MULTIPLE, SAMPLE_RATE
 from megatts3.text.phones import LAST_MERGED_CODE, encode_codes
 from megatts3.training import losses
@@ -31,6 +31,8 @@ from megatts3.training.loop import Stage, StepContext
 _IGNORE = -100
 _LOOK_AHEAD = (0.5, 2.0, 4.0, 7.0)  # audio positions of 20 ms, one a head
 _LOOK_GAIN = 2.2
+_NEIGHBOURS = (1.5, 2.5, 4.0)  # audio positions to the nearer neighbours, a block
+_NEIGHBOUR_GAIN = 3.5
 _TIME_REACH = 4  # frames on a side that a target may spread over
 _TIME_SCALE = 0.25  # of a time token's first embedding against the audio position's own size
 
@@ -152,25 +154,35 @@ def start_times_from_positions(model: Aligner) -> None:
 
 @torch.no_grad()
 def look_where_times_point(model: Aligner) -> None:
-    """Let each block's cross-attention begin by looking at the audio position of the time token, and a little behind.
+    """Let the decoder's cross-attention begin by looking at the audio position of the time token and a little behind,
+    and the encoder's attention at its neighbours on both sides.
 
     Sinusoids make that a matter of weights: the product of two of them peaks where the positions agree, and a
     rotation of sine and cosine moves the peak on.
     """
-    width, heads = model.config.n_state, model.config.n_head
-    size, half = width // heads, width // 2
-    chosen = torch.arange(size // 2) * (half // (2 * (size // 2)) or 1)  # of the frequencies, the faster half
-    speeds = torch.exp(chosen * -(math.log(10_000.0) / (half - 1)))
     for block in model.decoder.blocks:
         assert isinstance(block, DecoderBlock)
-        query, key = torch.zeros(width, width), torch.zeros(width, width)
-        for head in range(heads):
-            turn = speeds * _LOOK_AHEAD[head % len(_LOOK_AHEAD)]
-            sines = head * size + 2 * torch.arange(size // 2)
-            cosines = sines + 1
-            key[sines, chosen], key[cosines, half + chosen] = _LOOK_GAIN, _LOOK_GAIN
-            query[sines, chosen], query[sines, half + chosen] = turn.cos() * _LOOK_GAIN, turn.sin() * _LOOK_GAIN
-            query[cosines, half + chosen], query[cosines, chosen] = turn.cos() * _LOOK_GAIN, -turn.sin() * _LOOK_GAIN
-        block.cross_attn.query.weight.copy_(query)
-        block.cross_attn.key.weight.copy_(key)
-        block.cross_attn.query.bias.zero_()
+        _look(block.cross_attn, _LOOK_AHEAD, _LOOK_GAIN)
+    for block, reach in zip(model.encoder.blocks, _NEIGHBOURS, strict=False):
+        assert isinstance(block, EncoderBlock)
+        _look(block.attn, [reach * side for side in (-2.0, -1.0, 1.0, 2.0)], _NEIGHBOUR_GAIN)
+
+
+@torch.no_grad()
+def _look(attention: Attention, offsets: Sequence[float], gain: float) -> None:
+    """Set queries and keys so that a head prefers what lies its offset, in positions, behind the query's own."""
+    width, heads = attention.query.in_features, attention.heads
+    size, half = width // heads, width // 2
+    chosen = torch.arange(size // 2) * max(1, half // size)  # of the frequencies, the faster half
+    speeds = torch.exp(chosen * -(math.log(10_000.0) / (half - 1)))
+    query, key = torch.zeros(width, width), torch.zeros(width, width)
+    for head in range(heads):
+        turn = speeds * offsets[head % len(offsets)]
+        sines = head * size + 2 * torch.arange(size // 2)
+        cosines = sines + 1
+        key[sines, chosen], key[cosines, half + chosen] = gain, gain
+        query[sines, chosen], query[sines, half + chosen] = gain * turn.cos(), gain * turn.sin()
+        query[cosines, half + chosen], query[cosines, chosen] = gain * turn.cos(), -gain * turn.sin()
+    attention.query.weight.copy_(query)
+    attention.key.weight.copy_(key)
+    attention.query.bias.zero_()

@@ -25,8 +25,10 @@ class SpectralLoss(nn.Module):
     Phases do not count: the decoder's pulses start where they like.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, floor_share: float = 1.0) -> None:
+        """floor_share: of the usual floors, below which logarithms hear nothing."""
         super().__init__()
+        self._mel_floor, self._bin_floor = _MEL_FLOOR * floor_share, _BIN_FLOOR * floor_share
         for window, _, bands in _SIZES:
             self.register_buffer(f"window_{window}", torch.hann_window(window), persistent=False)
             if bands:
@@ -41,10 +43,12 @@ class SpectralLoss(nn.Module):
         for window, hop, bands in _SIZES:
             size_a, size_b = (self._magnitude(x, window, hop) for x in (made, true))
             loss = loss + _MAGNITUDE_WEIGHT * (size_a - size_b).norm() / (size_b.norm() + _EPSILON)
-            bins = functional.l1_loss(torch.log(size_a + _BIN_FLOOR), torch.log(size_b + _BIN_FLOOR))
+            bins = functional.l1_loss(torch.log(size_a + self._bin_floor), torch.log(size_b + self._bin_floor))
             loss = loss + _BIN_WEIGHT * bins
             if bands:
-                mel_a, mel_b = (torch.log(self.get_buffer(f"mel_{window}") @ m + _MEL_FLOOR) for m in (size_a, size_b))
+                mel_a, mel_b = (
+                    torch.log(self.get_buffer(f"mel_{window}") @ m + self._mel_floor) for m in (size_a, size_b)
+                )
                 loss = loss + _MEL_WEIGHT * functional.l1_loss(mel_a, mel_b)
         return loss
 

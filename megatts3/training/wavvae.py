@@ -32,6 +32,7 @@ class WaveVAERecipe:
     pitch_weight: float = 1.0
     adversarial_from: float = 2.0  # above 1: never
     freeze_encoder: bool = False
+    floor_share: float = 1.0  # of the spectral loss's floors: lower hears what is quieter
 
 
 class WaveVAEStage(Stage):
@@ -40,7 +41,7 @@ class WaveVAEStage(Stage):
     def __init__(self, model: WaveVAE, corpus: Corpus, recipe: WaveVAERecipe, device: torch.device) -> None:
         self.module, self._corpus, self._recipe, self._device = model, corpus, recipe, device
         self._wavvae = model
-        self._spectral = losses.SpectralLoss().to(device)
+        self._spectral = losses.SpectralLoss(recipe.floor_share).to(device)
         self.critic: nn.Module | None = SpectrogramCritic() if recipe.adversarial_from < 1 else None
         self._last: tuple[Tensor, Tensor] | None = None
         if recipe.freeze_encoder:
