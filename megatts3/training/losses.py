@@ -17,6 +17,7 @@ _MEL_FLOOR = 1e-3
 _BIN_FLOOR = 2e-2
 _MEL_WEIGHT, _MAGNITUDE_WEIGHT, _BIN_WEIGHT = 2.0, 0.5, 0.5
 _EPSILON = 1e-7
+_CEPSTRA = 30
 
 
 class SpectralLoss(nn.Module):
@@ -51,6 +52,21 @@ class SpectralLoss(nn.Module):
                 )
                 loss = loss + _MEL_WEIGHT * functional.l1_loss(mel_a, mel_b)
         return loss
+
+    def spread(self, made: Tensor, true: Tensor) -> Tensor:
+        """How far apart each clip's average spectrum is, and how much spectra vary within it.
+
+        Distances frame by frame are least for something smoother than speech; this makes up for it (the "global
+        variance" of Toda & Tokuda 2007), on cepstra of the log-mel spectrum.  made, true: (B, L) → scalar.
+        """
+        window, hop, bands = _SIZES[1]
+        cosines = torchaudio.functional.create_dct(_CEPSTRA, bands, "ortho").T.to(made.device)
+        a, b = (
+            cosines @ torch.log(self.get_buffer(f"mel_{window}") @ self._magnitude(x, window, hop) + self._mel_floor)
+            for x in (made, true)
+        )
+        means = functional.l1_loss(a.mean(-1), b.mean(-1))
+        return means + functional.l1_loss(a.std(-1), b.std(-1))
 
     def _magnitude(self, samples: Tensor, window: int, hop: int) -> Tensor:
         """(B, L) → (B, window / 2 + 1, frames)."""

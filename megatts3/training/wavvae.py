@@ -32,6 +32,7 @@ class WaveVAERecipe:
     pitch_weight: float = 1.0
     adversarial_from: float = 2.0  # above 1: never
     freeze_encoder: bool = False
+    spread_weight: float = 0.0  # of what averages and variances of cepstra differ by
     floor_share: float = 1.0  # of the spectral loss's floors: lower hears what is quieter
 
 
@@ -65,6 +66,10 @@ class WaveVAEStage(Stage):
             pitch = losses.pitch_distance(log_f0, f0_hz)
         found = {"spectral": spectral, "kl": kl, "pitch": pitch}
         total = spectral + self._recipe.kl_weight * kl + self._recipe.pitch_weight * pitch
+        if self._recipe.spread_weight:
+            with torch.autocast(true.device.type, enabled=False):
+                found["spread"] = self._spectral.spread(made, true)
+            total = total + self._recipe.spread_weight * found["spread"]
         if self.critic is not None and context.progress >= self._recipe.adversarial_from:
             self._last = (made, true)
             _, real_maps = self.critic(true)

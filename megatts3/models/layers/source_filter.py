@@ -117,7 +117,8 @@ class SourceFilterDecoder(nn.Module):
         side = (self.n_fft - self.hop) // 2
         padded = functional.pad(samples, (side, side))
         frames = padded.unfold(1, self.n_fft, self.hop) * self.window
-        return torch.fft.rfft(frames, dim=2).transpose(1, 2)
+        spectrum: Tensor = torch.fft.rfft(frames, dim=2).transpose(1, 2)
+        return spectrum
 
     def _overlap_add(self, spectrum: Tensor, frame_mask: Tensor | None) -> Tensor:
         """(B, n_fft / 2 + 1, F) → (B, 1, hop · F)."""
