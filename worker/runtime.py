@@ -20,7 +20,7 @@ from contract.tracing import NoTracing, Tracing, open_tracing
 from megatts3.api import Engine, EngineConfig
 from worker import shipped_voices
 from worker.bells import Bells
-from worker.devices import Compute, choose_compute, hold_gpu_memory, limit_gpu_memory
+from worker.devices import Compute, choose_compute, hold_gpu_memory, limit_gpu_memory, peak_memory
 from worker.event_watch import EventWatch
 from worker.fan_out import Links
 from worker.figures import Figures
@@ -173,6 +173,8 @@ class Runtime:
         if not self.engine.is_alive:
             self.engine.start()
             self.engine.warm_up()
+            peak = peak_memory(self._compute.device)  # by this an operator sizes machines
+            log.info("worker_memory", peak_rss_bytes=peak.rss_bytes, peak_device_bytes=peak.device_bytes)
             self.renderers.start()
         shipped = shipped_voices.read_index(checkpoint)
         shipped_voices.register(shipped, self.stores, self.prompts, revision=self.engine.revision)
@@ -266,6 +268,7 @@ def load_runtime(settings: Settings, stores: Stores, *, name: str, send: Send) -
             precision=compute.precision,
             max_rows=settings.model.batch_size,
             threads=settings.model.threads,
+            pronunciation=settings.model.pronunciation,
             calibrate_s=CALIBRATE_S,
         ),
     )
