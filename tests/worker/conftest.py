@@ -83,7 +83,8 @@ def make_runtime(settings, stores, sent, clock) -> Iterator[Callable[..., Runtim
 
     yield make
     for built in made:
-        built.engine.gate.set()
+        if isinstance(built.engine, FakeEngine):
+            built.engine.gate.set()
         built.stop()
 
 
