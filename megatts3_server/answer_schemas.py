@@ -4,7 +4,14 @@ import marshmallow as ma
 from marshmallow import fields
 
 
-class SpeechAnswerSchema(ma.Schema):
+class AnswerSchema(ma.Schema):
+    """An answer may gain members without a new version: the document must not forbid them."""
+
+    class Meta:
+        unknown = ma.INCLUDE
+
+
+class SpeechAnswerSchema(AnswerSchema):
     success = fields.Boolean(required=True)
     audio_base64 = fields.String(required=True)
     content_type = fields.String(required=True)
@@ -21,7 +28,7 @@ class SpeechAnswerSchema(ma.Schema):
     warnings = fields.List(fields.String())
 
 
-class PlannedSegmentSchema(ma.Schema):
+class PlannedSegmentSchema(AnswerSchema):
     index = fields.Integer(required=True)
     text = fields.String(required=True)
     phones = fields.List(fields.String(), required=True, metadata={"description": "Names: C0zh, E0ah, ，"})
@@ -33,13 +40,13 @@ class PlannedSegmentSchema(ma.Schema):
     predicted_s = fields.Float(required=True)
 
 
-class PlanQueueSchema(ma.Schema):
+class PlanQueueSchema(AnswerSchema):
     jobs = fields.Integer(required=True)
     audio_s = fields.Float(required=True)
     estimated_wait_s = fields.Float(required=True, allow_none=True, metadata={"description": "null: not measured yet"})
 
 
-class PlanSchema(ma.Schema):
+class PlanSchema(AnswerSchema):
     voice_id = fields.String(required=True)
     seed = fields.Integer(required=True)
     normalized_text = fields.String(required=True)
@@ -49,7 +56,7 @@ class PlanSchema(ma.Schema):
     queue = fields.Nested(PlanQueueSchema, required=True)
 
 
-class JobProgressSchema(ma.Schema):
+class JobProgressSchema(AnswerSchema):
     segments_done = fields.Integer()
     segments_total = fields.Integer()
     steps_done = fields.Integer()
@@ -59,7 +66,7 @@ class JobProgressSchema(ma.Schema):
     eta_s = fields.Float(allow_none=True)
 
 
-class JobAnswerSchema(ma.Schema):
+class JobAnswerSchema(AnswerSchema):
     id = fields.String(required=True)
     status = fields.String(required=True, metadata={"description": "queued, running, done, failed, cancelled"})
     created_at = fields.String(required=True)
@@ -83,7 +90,7 @@ class JobAnswerSchema(ma.Schema):
     error_code = fields.String()
 
 
-class TimedWordSchema(ma.Schema):
+class TimedWordSchema(AnswerSchema):
     text = fields.String(required=True)
     start_s = fields.Float(required=True)
     end_s = fields.Float(required=True)
@@ -94,23 +101,23 @@ class TimedSegmentSchema(TimedWordSchema):
     words = fields.List(fields.Nested(TimedWordSchema), required=True)
 
 
-class JobTimesSchema(ma.Schema):
+class JobTimesSchema(AnswerSchema):
     id = fields.String(required=True)
     duration_s = fields.Float(required=True)
     segments = fields.List(fields.Nested(TimedSegmentSchema), required=True)
 
 
-class JobListSchema(ma.Schema):
+class JobListSchema(AnswerSchema):
     jobs = fields.List(fields.Nested(JobAnswerSchema), required=True)
     next_cursor = fields.String(allow_none=True)
 
 
-class ClipFindingSchema(ma.Schema):
+class ClipFindingSchema(AnswerSchema):
     code = fields.String(required=True)
     message = fields.String(required=True)
 
 
-class ClipQualitySchema(ma.Schema):
+class ClipQualitySchema(AnswerSchema):
     """The check of a recording; a figure is null where there was nothing to measure it on."""
 
     ok = fields.Boolean(required=True)
@@ -131,7 +138,7 @@ class ClipQualitySchema(ma.Schema):
     language_heard = fields.String(allow_none=True, metadata={"description": "zh or en, where it is clear"})
 
 
-class VoiceStyleSchema(ma.Schema):
+class VoiceStyleSchema(AnswerSchema):
     style = fields.String(required=True)
     status = fields.String(required=True)
     duration_s = fields.Float(allow_none=True)
@@ -143,7 +150,7 @@ class VoiceStyleSchema(ma.Schema):
     error_code = fields.String()
 
 
-class VoiceAnswerSchema(ma.Schema):
+class VoiceAnswerSchema(AnswerSchema):
     id = fields.String(required=True)
     name = fields.String(required=True)
     type = fields.String(required=True, metadata={"description": "builtin, custom, profile"})
@@ -171,11 +178,11 @@ class VoiceCreatedSchema(VoiceAnswerSchema):
     message = fields.String(required=True)
 
 
-class VoiceListSchema(ma.Schema):
+class VoiceListSchema(AnswerSchema):
     voices = fields.List(fields.Nested(VoiceAnswerSchema), required=True)
 
 
-class ErasedSchema(ma.Schema):
+class ErasedSchema(AnswerSchema):
     files = fields.Integer()
     cached_audio = fields.Integer()
     jobs = fields.Integer()
@@ -183,7 +190,7 @@ class ErasedSchema(ma.Schema):
     styles = fields.List(fields.String())
 
 
-class VoiceErasedSchema(ma.Schema):
+class VoiceErasedSchema(AnswerSchema):
     success = fields.Boolean(required=True)
     voice_id = fields.String(required=True)
     message = fields.String()
@@ -192,13 +199,13 @@ class VoiceErasedSchema(ma.Schema):
     erased_at = fields.String(required=True)
 
 
-class MemorySchema(ma.Schema):
+class MemorySchema(AnswerSchema):
     total = fields.String(required=True)
     used = fields.String(required=True)
     free = fields.String(required=True)
 
 
-class HealthSchema(ma.Schema):
+class HealthSchema(AnswerSchema):
     status = fields.String(required=True, metadata={"description": "healthy, unhealthy"})
     version = fields.String(required=True)
     model_loaded = fields.Boolean(required=True)
@@ -211,7 +218,7 @@ class HealthSchema(ma.Schema):
     reason = fields.String()
 
 
-class ModelAnswerSchema(ma.Schema):
+class ModelAnswerSchema(AnswerSchema):
     id = fields.String(required=True)
     revision = fields.String(required=True)
     encoder_available = fields.Boolean(required=True, metadata={"description": "false: voices need their latent"})
@@ -224,11 +231,11 @@ class ModelAnswerSchema(ma.Schema):
     precisions = fields.List(fields.String())
 
 
-class ModelsSchema(ma.Schema):
+class ModelsSchema(AnswerSchema):
     models = fields.List(fields.Nested(ModelAnswerSchema), required=True)
 
 
-class QueueSchema(ma.Schema):
+class QueueSchema(AnswerSchema):
     jobs = fields.Integer(required=True)
     audio_s = fields.Float(required=True, metadata={"description": "Expected seconds of speech that wait"})
     interactive_audio_s = fields.Float(required=True)
@@ -236,7 +243,7 @@ class QueueSchema(ma.Schema):
     oldest_s = fields.Float(allow_none=True)
 
 
-class WorkerCapacitySchema(ma.Schema):
+class WorkerCapacitySchema(AnswerSchema):
     name = fields.String(required=True)
     device = fields.String(required=True)
     precision = fields.String()
@@ -247,12 +254,12 @@ class WorkerCapacitySchema(ma.Schema):
     audio_s_per_s = fields.Float(allow_none=True)
 
 
-class WaitsSchema(ma.Schema):
+class WaitsSchema(AnswerSchema):
     interactive = fields.Float(allow_none=True)
     batch = fields.Float(allow_none=True)
 
 
-class CapacitySchema(ma.Schema):
+class CapacitySchema(AnswerSchema):
     ready_workers = fields.Integer(required=True)
     audio_s_per_s = fields.Float(
         required=True, allow_none=True, metadata={"description": "Measured, all workers; null before the first job"}
@@ -267,7 +274,7 @@ class CapacitySchema(ma.Schema):
     workers = fields.List(fields.Nested(WorkerCapacitySchema), required=True)
 
 
-class FactsSchema(ma.Schema):
+class FactsSchema(AnswerSchema):
     name = fields.String()
     version = fields.String()
     ready = fields.Boolean()

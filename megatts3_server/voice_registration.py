@@ -100,8 +100,7 @@ class VoiceRegistration:
             raise ServiceError(error.code, error.detail) if error else ServiceError(ErrorCode.INTERNAL)
         if before is not None:
             self._erasure.erase_recording(before)
-            self._erasure.erase_segments(upload.voice_id)
-            self._stores.audio_cache.delete_voice(upload.voice_id)
+            self._erasure.erase_audio(upload.voice_id)
         log.info("voice_registered", voice=voice.id, version=voice.version)
         return voice
 
@@ -112,7 +111,7 @@ class VoiceRegistration:
             if any(normal_style(each.style) == changes.style for each in self.styles(voice)):
                 error = field_error("style", FieldProblem.CONFLICT, "another recording of this voice")
                 raise ServiceError(ErrorCode.CONFLICT, errors=(error,))
-            self._stores.audio_cache.delete_voice(voice.id)  # what was asked as one emotion is another now
+            self._erasure.erase_audio(voice.id)  # what was asked as one emotion is another now
         changed = self._stores.voices.update(voice.id, **dataclasses.asdict(changes))
         if changed is None:
             raise ServiceError(ErrorCode.VOICE_NOT_FOUND, params={"voice_id": voice_id})

@@ -118,8 +118,7 @@ class ProfileFolder:
             return  # another worker was first
         if known is not None and known.fingerprint != fingerprint:
             self._erasure.erase_recording(known)
-            self._erasure.erase_segments(known.id)
-            self._stores.audio_cache.delete_voice(known.id)
+            self._erasure.erase_audio(known.id)
         log.info("profile_registered", voice=created.id, version=created.version)
         self._send(created.id)
 

@@ -138,6 +138,8 @@ class Speaker:
                 segments = self._follow(lease, self._engine.submit(replace(request, passage=passage)))
             for segment in segments:
                 stage.segment(segment)
+        if self._is_erased(job):
+            raise Cancelled(job.id)
         with stage("encode"):
             encoded = encode_segments([segment.waveform for segment in segments], job.request)
         synthesis_s = self._clocks.measure_s() - began_s
@@ -259,11 +261,15 @@ class Speaker:
             timestamps_blob=times,
         )
 
+    def _is_erased(self, job: Job) -> bool:
+        """Was the voice erased meanwhile, and with it all that was made from it?"""
+        return job.reference_audio_blob is None and self._stores.voices.get(job.request.voice_id) is None
+
     def _remember(self, job: Job, audio: EncodedAudio, *, seed: int) -> None:
         if job.fingerprint is None or not job.request.cache:
             return
-        if job.reference_audio_blob is None and self._stores.voices.get(job.request.voice_id) is None:
-            return  # erased meanwhile, and with it all that was made from it
+        if self._is_erased(job):
+            return
         self._stores.audio_cache.put(
             job.fingerprint,
             CachedAudio(

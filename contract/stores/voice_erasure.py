@@ -21,7 +21,7 @@ _PAGE = 200  # job records read at a time
 class Erased:
     """The receipt.
 
-    files:          clips, latents, prompts, finished audio
+    files:          clips, latents, prompts, finished audio, whole and in segments
     jobs:           ended jobs erased with their audio;  jobs_cancelled: those that were still under way
     styles:         labels of the recordings that went
     """
@@ -74,13 +74,15 @@ class VoiceErasure:
         blobs = (voice.clip_blob, voice.latent_blob, voice.prompt_blob)
         return sum(self._stores.blobs.delete(blob) for blob in blobs if blob is not None)
 
-    def erase_segments(self, voice_id: str) -> int:
-        """Finished segments of long texts, of all styles, ready to be used again until now."""
-        return sum(self._stores.blobs.delete(blob) for blob in self._stores.segments.delete_voice(voice_id))
+    def erase_audio(self, voice_id: str) -> tuple[int, int]:
+        """Cached answers, and kept segments with their files: everything spoken with a voice but its jobs' results."""
+        cached = self._stores.audio_cache.delete_voice(voice_id)
+        segments = self._stores.segments.delete_voice(voice_id)
+        return cached, sum(self._stores.blobs.delete(blob) for blob in segments)
 
     def _receipt(self, voice: Voice, *, files: int, jobs: int, cancelled: int, styles: tuple[str, ...]) -> Erased:
-        files += self.erase_segments(voice.id)
-        cached = self._stores.audio_cache.delete_voice(voice.id)  # of all styles: what is cached can be made again
+        cached, kept = self.erase_audio(voice.id)  # of all styles: it can be made again
+        files += kept
         log.info("voice_deleted", voice=voice.id, files=files, cached=cached, jobs=jobs, styles=len(styles))
         return Erased(voice, files, cached, jobs, cancelled, styles, erased_at=self._clock())
 

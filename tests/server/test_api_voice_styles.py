@@ -7,7 +7,8 @@ from api_service import Service, voice_record, wav_bytes
 from flask.testing import FlaskClient
 
 from contract.errors import ErrorCode, ErrorInfo
-from contract.schemas import VoiceStatus, VoiceType
+from contract.schemas import Priority, VoiceStatus, VoiceType
+from contract.stores.segments import WantedSegment
 from contract.voice_styles import style_id
 
 VOICES = "/api/v1/voices"
@@ -239,3 +240,21 @@ def test_voices_that_nobody_uploaded_are_read_only(service: Service, kind: Voice
     assert service.client.delete(f"{VOICES}/given").status_code == 403
     assert service.client.post(VOICES, data=form).status_code == 409
     assert service.stores.voices.get("given").status is VoiceStatus.READY
+
+
+def test_deleting_a_voice_erases_its_kept_segments_and_no_others(anna: Service):
+    segments, blobs = anna.stores.segments, anna.stores.blobs
+    for voice_id in ("anna", "default"):
+        blob = f"cache/segment-{voice_id}/audio.flac"
+        blobs.put(blob, b"sound")
+        segments.want(voice_id, Priority.BATCH, [WantedSegment(voice_id, 0, voice_id=voice_id)])
+        claimed = segments.claim(worker="w", lease_s=10)
+        assert segments.finish(claimed.key, claimed.token, blob=blob, size_bytes=5, about={})
+        segments.leave(voice_id)
+
+    files = anna.client.delete(f"{VOICES}/anna").json["erased"]["files"]
+
+    assert files == 5  # two clips, two prompts, one segment
+    assert not blobs.exists("cache/segment-anna/audio.flac")
+    assert segments.read(["anna"]) == (None,)
+    assert blobs.exists("cache/segment-default/audio.flac")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 from fake_engine import FakeEngine, voice_of
-from patience import clip
+from patience import clip, eventually
 
 from contract.clip_quality import FIXES, PROBLEMS, ClipFix, ClipProblem
 from contract.errors import ErrorCode
@@ -136,3 +136,19 @@ def test_a_style_that_was_erased_meanwhile_is_not_spoken_with_another(runtime, s
     runtime.synthesize(job.id)
 
     assert stores.jobs.get(job.id).error.code is ErrorCode.STYLE_NOT_FOUND
+
+
+def test_audio_of_a_voice_that_was_erased_while_it_spoke_is_kept_nowhere(
+    runtime, stores, voice, submit, status, in_background
+):
+    runtime.engine.gate.clear()
+    job = submit()
+    in_background(runtime.synthesize, job.id)
+    eventually(lambda: runtime.engine.submitted)
+
+    stores.voices.delete(voice.id)
+    runtime.engine.gate.set()
+
+    eventually(lambda: status(job).is_terminal)
+    assert status(job) is JobStatus.CANCELLED
+    assert not stores.blobs.exists(f"jobs/{job.id}/audio.wav")
