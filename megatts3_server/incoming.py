@@ -73,9 +73,12 @@ def _refuse_constant(name: str) -> float:
 
 
 def _read_multipart(request: flask.Request, file_names: frozenset[str]) -> Incoming:
-    texts = request.form.to_dict(flat=False)
+    texts: dict[str, list[str]] = {}
+    for name, values in request.form.to_dict(flat=False).items():
+        texts[name or ""] = values  # a part may come without a name: None, whatever the types say
     files: dict[str, FileStorage] = {}
     for name, part in request.files.items(multi=True):
+        name = name or ""  # noqa: PLW2901 - as above
         if name in file_names:
             files.setdefault(name, part)
         else:

@@ -139,7 +139,7 @@ class Speaker:
             for segment in segments:
                 stage.segment(segment)
         if self._is_erased(job):
-            raise Cancelled(job.id)
+            raise ServiceError(ErrorCode.VOICE_NOT_FOUND)
         with stage("encode"):
             encoded = encode_segments([segment.waveform for segment in segments], job.request)
         synthesis_s = self._clocks.measure_s() - began_s

@@ -150,5 +150,5 @@ def test_audio_of_a_voice_that_was_erased_while_it_spoke_is_kept_nowhere(
     runtime.engine.gate.set()
 
     eventually(lambda: status(job).is_terminal)
-    assert status(job) is JobStatus.CANCELLED
+    assert stores.jobs.get(job.id).error.code is ErrorCode.VOICE_NOT_FOUND
     assert not stores.blobs.exists(f"jobs/{job.id}/audio.wav")
