@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from megatts3.evaluation.pitch import pitch
 
 from megatts3.audio.pitch_shift import shift_pitch
 from megatts3.audio.waveform import Waveform
-from megatts3.evaluation.pitch import pitch
 
 VOICES = Path(__file__).parents[2] / "checkpoints" / "mini" / "voices"
 RATE = 24_000
