@@ -125,14 +125,16 @@ class Submission:
         self._waiters.join(job.id)
         if not created.is_new:
             self._drop_blobs(draft)
-            return job
+            # Gone: whoever made it took it back between our finding it and our joining.
+            return job if self._stores.jobs.get(job.id) is not None else self.submit(resolved, terms, caller)
         try:
             self._stores.blobs.require_room()
             depth, workers = self._stores.jobs.depth(), self._workers.snapshot()
             admit(workers, depth, self._settings.jobs, estimate_s=job.estimate_s, priority=job.priority)
             self._dispatch.synthesize(job)
         except ServiceError:
-            self._take_back(job)
+            if self._waiters.leave(job.id):  # else an equal submission was told of it meanwhile: a sweep sends it
+                self._take_back(job)
             raise
         log.info("job_submitted", job=job.id, priority=job.priority.value)
         return job

@@ -49,12 +49,14 @@ def _one_thread():
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
-    return load_networks(make_tiny_checkpoint(tmp_path_factory.mktemp("tiny")))
+    """With a decoder of the official form: to the sample what it is in any company and any window."""
+    return load_networks(make_tiny_checkpoint(tmp_path_factory.mktemp("tiny"), decoder="hifigan"))
 
 
 @pytest.fixture(scope="session")
-def tiny_hifigan(tmp_path_factory):
-    return load_networks(make_tiny_checkpoint(tmp_path_factory.mktemp("tiny"), decoder="hifigan"))
+def tiny_light(tmp_path_factory):
+    """With the light decoder, whose pulses sum up rounding differences of a latent (ADR 0007)."""
+    return load_networks(make_tiny_checkpoint(tmp_path_factory.mktemp("tiny"), decoder="source_filter"))
 
 
 @pytest.fixture(scope="session")

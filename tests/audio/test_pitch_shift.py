@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from megatts3.evaluation.pitch import pitch
 
+from megatts3.audio.pitch import pitch
 from megatts3.audio.pitch_shift import shift_pitch
 from megatts3.audio.waveform import Waveform
 

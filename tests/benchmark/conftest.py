@@ -5,7 +5,6 @@ from tests.tiny_library import (  # noqa: F401  fixtures
     frontend,
     recording,
     tiny,
-    tiny_hifigan,
     tiny_without_encoder,
     voice,
 )

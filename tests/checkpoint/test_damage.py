@@ -71,7 +71,10 @@ def test_a_worker_process_ends_with_the_status_that_says_do_not_retry(tiny, tmp_
         "MEGATTS3_STORAGE_DIR": str(tmp_path / "storage"),
         "MEGATTS3_LOG_DIR": str(tmp_path / "logs"),
     }
-    program = "import types, worker.app; worker.app.load(types.SimpleNamespace(hostname='w0@here'))"
+    program = (
+        "import worker.app; from celery.signals import worker_init; "
+        "worker_init.send(type('Consumer', (), {'hostname': 'w0@here'})())"
+    )
 
     ended = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=170, check=False

@@ -30,7 +30,7 @@ PARAMS = (
     SamplingParams(steps=3),
     SamplingParams(steps=5, seed=7),
     SamplingParams(steps=1, speed=1.5),
-    SamplingParams(steps=4, text_guidance=2.0, speaker_guidance=2.0, pitch=1.2),
+    SamplingParams(steps=4, text_guidance=2.0, speaker_guidance=2.0),
     SamplingParams(steps=4, solver="euler", grid="uniform"),
 )
 

@@ -5,7 +5,7 @@ from tests.tiny_library import (  # noqa: F401  fixtures
     frontend,
     recording,
     tiny,
-    tiny_hifigan,
+    tiny_light,
     tiny_without_encoder,
     voice,
 )

@@ -7,7 +7,7 @@ import pytest
 from api_service import Service, until, waiting_for_jobs, wav_bytes
 from flask.testing import FlaskClient
 
-from contract.errors import ErrorCode, ErrorInfo
+from contract.errors import ErrorCode, ErrorInfo, ServiceError
 from contract.schemas import JobStatus
 
 JOBS = "/api/v1/jobs"
@@ -204,6 +204,24 @@ def test_an_idempotency_key_makes_a_resend_return_the_first_job(service: Service
 
     assert (again.status_code, again.json["id"]) == (202, first["id"])
     assert len(service.worker.sent) == 1
+
+
+def test_a_job_that_another_submission_was_told_of_is_not_taken_back(service: Service, monkeypatch: pytest.MonkeyPatch):
+    headers = {"Idempotency-Key": "chapter-3"}
+    told = []
+
+    def refuse(job):
+        monkeypatch.undo()
+        told.append(service.client.post(JOBS, json=BODY, headers=headers))
+        raise ServiceError(ErrorCode.STORE_UNAVAILABLE)
+
+    monkeypatch.setattr(service.worker, "synthesize", refuse)
+    refused = service.client.post(JOBS, json=BODY, headers=headers)
+    again = service.client.post(JOBS, json=BODY, headers=headers)
+
+    assert (refused.status_code, told[0].status_code, again.status_code) == (503, 202, 202)
+    assert service.stores.jobs.get(told[0].json["id"]) is not None
+    assert again.json["id"] == told[0].json["id"]
 
 
 def test_an_idempotency_key_with_another_body_is_409(client: FlaskClient):

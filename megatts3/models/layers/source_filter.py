@@ -6,7 +6,9 @@ over one another.  Nothing has to be learnt that is known of speech beforehand, 
 which a decoder of free phases needs days for, are right from the start.  Not part of the official release.  The ideas
 are those of source-filter synthesis (Fant 1960) and DDSP (Engel et al. 2020).
 
-The pulses' phase starts with the window that is decoded: decoding more context to the left moves them, inaudibly.
+The pulses' phase is a sum over time, in which rounding differences of a latent add up; so it begins anew wherever a
+voice starts, at the latest after the next pause for breath.  The noise begins with the window that is decoded: more
+context to the left gives other samples of the same sound.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ _LATENT_TO_FRAME = 4
 _MAX_LOG_MAGNITUDE = 5.0
 _FIRST_LOG_MAGNITUDE = -3.0
 _HIGHEST_HARMONIC = 0.97  # of half the sample rate
+_VOICE_BINS = slice(2, 40)  # 50 Hz … 1 kHz at 25 Hz a bin
 _NOISE_SAMPLES = 1 << 18  # 11 s before it repeats
 _NOISE_SEED = 20_260_701
 
@@ -99,7 +102,8 @@ class SourceFilterDecoder(nn.Module):
             log_f0 = _log_f0(self.pitch_head(h)[..., 0])
             magnitudes = torch.exp(self.filter_head(h).clamp(max=_MAX_LOG_MAGNITUDE)).transpose(1, 2)
             harmonic, noisy = magnitudes.chunk(2, dim=1)
-            pulses = _pulses(_held(log_f0.detach().exp(), lengths), self.hop)
+            starts = _voice_starts(*magnitudes.detach().chunk(2, dim=1))
+            pulses = _pulses(_held(log_f0.detach().exp(), lengths), starts, self.hop)
             noise = self._noise(pulses)
             if frame_mask is not None:  # a row's last frames look beyond its end, where alone there is nothing
                 within = frame_mask[:, 0].repeat_interleave(self.hop, dim=1)
@@ -149,10 +153,23 @@ def _held(f0: Tensor, lengths: Tensor | None) -> Tensor:
     return f0.gather(1, torch.minimum(positions, lengths[:, None] * _LATENT_TO_FRAME - 1))
 
 
-def _pulses(f0: Tensor, hop: int) -> Tensor:
-    """f0: (B, F) Hz at frames' middles → (B, hop · F): all cosines of whole multiples at one height, power 1."""
+def _voice_starts(harmonic: Tensor, noisy: Tensor) -> Tensor:
+    """(B, bins, F) twice → (B, F) bool: frames where the harmonics come to outweigh the noise, below 1 kHz."""
+    voiced = harmonic[:, _VOICE_BINS].log().mean(1) > noisy[:, _VOICE_BINS].log().mean(1)
+    before = functional.pad(voiced[:, :-1], (1, 0), value=False)
+    return voiced & ~before
+
+
+def _pulses(f0: Tensor, starts: Tensor, hop: int) -> Tensor:
+    """All cosines of whole multiples of f0 at one height, power 1; their phases begin anew where a voice starts.
+
+    f0: (B, F) Hz at frames' middles;  starts: (B, F) bool;  returns: (B, hop · F)
+    """
     hz = functional.interpolate(f0[:, None], scale_factor=hop, mode="linear", align_corners=False)[:, 0]
-    cycles = torch.cumsum(hz.double() / SAMPLE_RATE, dim=1)
+    total = functional.pad(torch.cumsum(hz.double() / SAMPLE_RATE, dim=1), (1, 0))  # cycles before each sample
+    frames = torch.arange(f0.shape[1], device=f0.device).expand(f0.shape)
+    last_start = torch.cummax(torch.where(starts, frames, 0), dim=1).values
+    cycles = total[:, 1:] - total.gather(1, (last_start * hop).repeat_interleave(hop, dim=1))
     turn = (cycles - cycles.floor()).float()
     count = torch.floor(_HIGHEST_HARMONIC * SAMPLE_RATE / 2 / hz)
     # Σₖ₌₁ᴷ cos 2πkφ = ½ (sin((2K + 1)πφ) / sin(πφ) - 1), Dirichlet's kernel
