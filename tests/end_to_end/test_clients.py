@@ -167,7 +167,9 @@ def test_another_pitch_takes_exactly_as_long(service):
     assert np.abs(one - high).max() > 1e-3
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")  # it leaves files open
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning"
+)  # it leaves files open
 def test_the_guides_client_speaks_with_and_without_a_recording(service, guide, tmp_path):
     recording = tmp_path / "reference_voice.wav"
     recording.write_bytes(clip(240.0))
