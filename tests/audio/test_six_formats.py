@@ -1,6 +1,5 @@
 """One clip of speech in every format that is answered in, read by another maker's decoder: the same speech."""
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -9,21 +8,9 @@ import soundfile
 
 from megatts3.audio.formats import encode
 from megatts3.audio.waveform import Waveform
+from tests.independent_decoder import RATE, decoded
 
-av = pytest.importorskip("av")
-
-RATE = 24_000
 CLIP = Path(__file__).parents[2] / "checkpoints" / "mini" / "voices" / "default.flac"
-
-
-def decoded(data: bytes, audio_format: str) -> np.ndarray:
-    if audio_format == "pcm":
-        return np.frombuffer(data, "<i2") / 32768
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
-    with av.open(io.BytesIO(data)) as container:
-        frames = [part for frame in container.decode(audio=0) for part in resampler.resample(frame)]
-        frames += resampler.resample(None)
-    return np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames]).astype(np.float64)
 
 
 def colour(samples: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import importlib.util
-import io
 import json
 import shutil
 import subprocess
@@ -11,15 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-import av
 import numpy as np
 import openai
 import pytest
 import requests
 from live_service import ROOT, Service, clip, samples_of
 
+from tests.independent_decoder import RATE, decoded
+
 pytestmark = pytest.mark.timeout(240)
-RATE = 24_000
 SENTENCES = "The first sentence is here. Then there is a second one, somewhat longer. And a third to end it all. " * 2
 QUICK = {"time_step": 4}
 SIX = ("mp3", "opus", "aac", "flac", "wav", "pcm")
@@ -40,17 +39,6 @@ def guide() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def decoded(data: bytes, audio_format: str) -> np.ndarray:
-    """(L,) at 24 kHz, by libav: not the decoder's maker that wrote it."""
-    if audio_format == "pcm":
-        return np.frombuffer(data, "<i2") / 32768
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
-    with av.open(io.BytesIO(data)) as container:
-        frames = [part for frame in container.decode(audio=0) for part in resampler.resample(frame)]
-        frames += resampler.resample(None)
-    return np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames]).astype(np.float64)
 
 
 def test_the_six_formats_are_one_speech(client):
