@@ -25,7 +25,7 @@ from megatts3.training.duration_lm import DurationStage
 from megatts3.training.loop import averaged, train
 from megatts3.training.recipe import TrainConfig
 from megatts3.training.voices import write_voices
-from megatts3.training.wavvae import WaveVAEStage, normalise_latents, start_balanced, write_latents
+from megatts3.training.wavvae import WaveVAEStage, balance_spectrum, normalise_latents, start_balanced, write_latents
 
 WEIGHTS_FILE = "weights.pt"
 LICENCE = "Apache-2.0"
@@ -126,6 +126,7 @@ class Workshop:
         wavvae = WaveVAE(self.sizes.wavvae)
         tuned = (self.folder / "decoder").exists()
         wavvae.load_state_dict(averaged(self.folder / "decoder") if tuned else self._kept("latents"))
+        balance_spectrum(wavvae.eval(), self.training)
         dit = DiffusionTransformer(self.sizes.dit)
         dit.load_state_dict(averaged(self.folder / "dit"))
         duration_lm = DurationLM(self.sizes.duration_lm)
