@@ -95,7 +95,8 @@ def _checkpoint(checkpoint: Facts) -> Finding:
             "checkpoint", checkpoint["error"], "put the weights there again: checkpoints/README.md says what is read"
         )
     encodes = "encodes voices" if checkpoint["encoder"] else "no encoder: voices need their latents"
-    return ok("checkpoint", f"{checkpoint['path']} ({checkpoint['revision']}), {encodes}")
+    reads = f"reads text by {checkpoint['pronunciation']}"
+    return ok("checkpoint", f"{checkpoint['path']} ({checkpoint['revision']}), {encodes}, {reads}")
 
 
 def _synthesis(synthesis: Facts, spoken: bytes | None) -> Finding:

@@ -65,7 +65,13 @@ def checkpoint_facts(settings: Settings) -> Facts:
 
     path = settings.model.locate()
     networks = load_networks(path)
-    return {"path": str(path), "revision": networks.revision, "encoder": networks.capabilities.encoder}
+    able = networks.capabilities
+    return {
+        "path": str(path),
+        "revision": networks.revision,
+        "encoder": able.encoder,
+        "pronunciation": "network" if able.g2p_network else "dictionary",
+    }
 
 
 def synthesis_facts(settings: Settings, out: Path | None) -> Facts:

@@ -180,7 +180,7 @@ def healthy() -> dict[str, object]:
         "torch": {"version": "2.11.0", "cuda": "13.0", "is_available": False},
         "device": {"device": "cpu", "precision": "fp32", "wanted": "auto"},
         "codecs": {"readable": ["wav", "mp3", "flac", "m4a", "ogg"], "writable": ["wav"]},
-        "checkpoint": {"path": "checkpoints/mini", "revision": "abc", "encoder": True},
+        "checkpoint": {"path": "checkpoints/mini", "revision": "abc", "encoder": True, "pronunciation": "dictionary"},
         "synthesis": {"seconds": 4.0, "audio_s": 4.0},
         "spoken": encode(Waveform(samples.astype(np.float32), 24_000), "wav"),
     }
@@ -194,6 +194,19 @@ def first(changes: dict[str, object], settings: Settings | None = None) -> Findi
 
 def test_a_worker_that_speaks_is_all_ok():
     assert first({}).verdict is Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("encoder", "reads", "said"),
+    [(True, "network", "encodes voices, reads text by network"), (False, "dictionary", "voices need their latents")],
+)
+def test_it_says_what_the_weights_can_do(encoder, reads, said):
+    weights = {"path": "checkpoints/mini", "revision": "abc", "encoder": encoder, "pronunciation": reads}
+    facts = healthy() | {"checkpoint": weights}
+    spoken = facts.pop("spoken")
+    (found,) = (f for f in judge(facts, Settings(), spoken) if f.subject == "checkpoint")  # type: ignore[arg-type]
+
+    assert said in found.seen
 
 
 GPU = {"version": "2.11.0", "cuda": "13.0", "is_available": True, "gpus": ["Old"]}
