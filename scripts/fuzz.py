@@ -3,10 +3,9 @@
     python scripts/fuzz.py [--requests 20000] [--seed 1] [--clients 6] [--schemathesis]
 
 gunicorn and Redis as in production, a stand-in for the worker that answers at once.  Two sorts of requests: made
-from the service's own OpenAPI document (right, wrong and extreme values, as JSON, form and multipart), and multipart
-bodies broken on purpose.  Exit status 0 only if there was no 5xx but 503 and 504, nothing that did not answer, no
-answer but JSON for an error, no status the document does not name, and at most 10 % more resident memory at the end
-than after the first tenth.  `--schemathesis` runs that tool, too, where it is installed; what it finds is printed.
+from the OpenAPI document (right, wrong and extreme values, as JSON, form, multipart), and multipart bodies broken on
+purpose.  Exit status 0 only if there was no 5xx but 503 and 504, no silence, no error but JSON, no status that the
+document does not name, and at most 10 % more memory than after the first tenth.  `--schemathesis` runs that tool, too.
 """
 
 import argparse
