@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MEMORY_MARGIN = 0.8  # of the free memory a step may take
+_SLOW_STEP = 0.1  # of the budget; a step of one row that takes longer has the whole device busy
+_REPEATS = 3  # the shortest counts: another process can only make a step longer
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,15 @@ def calibrate(
     plain = StepCost(pads=forward.pads, max_padding=config.max_padding)
     if config.calibrate_s <= 0:
         return Calibrated(config.max_rows, config.max_latent_frames, plain)
-    seconds, frame_bytes, tried = _measure(networks, forward, config, timer)
+    seconds, frame_bytes, failed = _measure(networks, forward, config, timer)
     if not seconds:
         return Calibrated(1, config.max_latent_frames, plain)
     fixed_s, frame_s = fit(seconds, TYPICAL_LATENT_FRAMES)
-    # Where the budget ended before the rows did, more rows than were tried are taken at their word.
     rows = rows_worth_sharing(seconds)
-    if rows == max(seconds) and not tried:
+    is_slow = seconds[1] > _SLOW_STEP * config.calibrate_s
+    # Where the budget ended while more rows still gained, the configured number is taken at its word; but not where
+    # one row alone keeps the device so busy that a second was never looked at.
+    if rows == max(seconds) and not failed and not (is_slow and len(seconds) == 1):
         rows = config.max_rows
     bound = _memory_bound(networks.device, frame_bytes, config.max_latent_frames)
     log.info(
@@ -78,9 +82,10 @@ def _measure(
                 break
             _run(networks.device, forward, some)
             before = _reset_peak(networks.device)
-            started = timer()
-            _run(networks.device, forward, some)
-            seconds[rows] = timer() - started
+            seconds[rows] = _seconds(networks.device, forward, some, timer)
+            for _ in range(_REPEATS - 1):
+                if timer() - began < config.calibrate_s / 2:
+                    seconds[rows] = min(seconds[rows], _seconds(networks.device, forward, some, timer))
             frame_bytes = max(frame_bytes, _peak(networks.device, before) / forward.computed_frames(some))
         except Exception as error:
             if is_fatal(error) or not is_out_of_memory(error):
@@ -93,6 +98,12 @@ def _measure(
         rows *= 2
     forward.forget_rows()
     return seconds, frame_bytes, failed
+
+
+def _seconds(device: torch.device, forward: Forward, rows: list[RowState], timer: Callable[[], float]) -> float:
+    started = timer()
+    _run(device, forward, rows)
+    return timer() - started
 
 
 def _run(device: torch.device, forward: Forward, rows: list[RowState]) -> None:

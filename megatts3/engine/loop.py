@@ -32,6 +32,7 @@ _PHONE_S = 0.09  # of speech per phone, roughly: when a request's later segments
 _SLICE_OF_STEP = 0.25  # so much of a step's time may go into preparing while there is enough to run …
 _SLICE_WITH_ROOM = 1.0  # … and so much while the step has room for more rows
 _SLICE_S = 0.005  # and always so much
+_AHEAD_STEPS = 8  # before a place falls free the next row for it is prepared; sooner it would delay those that run
 _AFTER_SHORTAGE = 0.8  # of the frames for which memory was short: how many a step may have from then on
 
 
@@ -125,13 +126,18 @@ class Loop:
     def _prepare(self) -> None:
         """Prepare until the slice is spent; with nothing to run, until something can."""
         began = self._timer()
-        while self._begin_preparation():
+        while self._begin_preparation() and not self._is_too_early():
             self._advance_preparation()
             spent_s = self._timer() - began
             if self.scheduler.prepared and spent_s >= self._slice_s():
                 break
         self._make_voices()
         self.count(prepare_s=self._timer() - began)
+
+    def _is_too_early(self) -> bool:
+        """Whether what is next to prepare would only wait, prepared, while it had held up the rows that run."""
+        is_urgent = self.scheduler.outranks_rows(self._preparations[0].most_urgent)
+        return not is_urgent and self.scheduler.steps_to_a_place > _AHEAD_STEPS
 
     def _make_voices(self) -> None:
         """The same for voices: a slice while rows run, until a request arrives to be looked at otherwise."""

@@ -123,6 +123,12 @@ class Scheduler(Generic[T]):
         """Rows that can run, or do."""
         return len(self._rows)
 
+    @property
+    def steps_to_a_place(self) -> int:
+        """Steps until the first of the rows whose turn it is leaves its place to another; 0 while places are empty."""
+        first = self._rows[: self.max_rows]
+        return min(row.ticket.steps - row.steps_done for row in first) if len(first) == self.max_rows else 0
+
     def add(self, ticket: Ticket) -> None:
         """Let a segment queue for its preparation."""
         if ticket.steps < 1:
@@ -135,7 +141,8 @@ class Scheduler(Generic[T]):
         """The most urgent unprepared segments, of one class, at most so many; each is followed by `ready` or `drop`.
 
         None while enough prepared rows are ahead of them; what comes before those is prepared all the same, and
-        one batch segment, for the place that is theirs.
+        one batch segment, for the place that is theirs.  What somebody waits to begin to hear is not held up by
+        what is heard later: with a request's first segment go only other first ones.
         """
         is_batch = not self._unprepared[False]
         if self._lacks_a_batch_row() and self._rows:
@@ -145,6 +152,8 @@ class Scheduler(Generic[T]):
         while heap and len(taken) < most:
             order, ticket = heap[0]
             if self._ahead_of(order) >= self.max_active and not (is_batch and self._lacks_a_batch_row()):
+                break
+            if taken and taken[0].index == 0 and ticket.index != 0:
                 break
             heapq.heappop(heap)
             self._preparing[(ticket.request_id, ticket.index)] = ticket

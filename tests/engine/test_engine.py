@@ -155,6 +155,20 @@ def test_preparing_a_book_takes_only_slices_of_the_time_of_what_runs(tiny, front
     assert engine.counters.minus(before).prepared == 0
 
 
+def test_what_is_heard_later_is_prepared_when_its_turn_is_near(tiny, frontend, voice):
+    """Sooner it would only hold up the segment that somebody waits to hear."""
+    engine = Engine(tiny, frontend, EngineConfig(max_rows=1), timer=lambda: 0.0)  # in no time: no slice ends
+    book = engine.submit(request("book", voice, LINES, steps=20))
+    for _ in range(10):
+        engine.step()
+    assert engine.counters.prepared == 1
+
+    for _ in range(9):
+        engine.step()
+    assert engine.counters.prepared > 1
+    assert book.progress.segments_done == 0
+
+
 def test_what_outranks_all_that_runs_is_prepared_at_once(tiny, frontend, voice):
     ticks = iter(range(10**6))
     engine = Engine(tiny, frontend, EngineConfig(max_rows=1), clock=StillClock(), timer=lambda: float(next(ticks)))

@@ -124,8 +124,9 @@ def test_the_more_urgent_segment_goes_first():
 
 
 def prepare_all(scheduler, latent_frames=10):
-    for ticket in scheduler.next_to_prepare(1_000):
-        scheduler.ready(Row(ticket, latent_frames, payload=None))
+    while tickets := scheduler.next_to_prepare(1_000):
+        for ticket in tickets:
+            scheduler.ready(Row(ticket, latent_frames, payload=None))
 
 
 def names(batch):
@@ -141,6 +142,31 @@ def test_an_urgent_segment_is_prepared_even_while_patient_rows_wait():
     scheduler.add(Ticket("sentence", 0, 5, urgent_at_s=3.0))
 
     assert [ticket.request_id for ticket in scheduler.next_to_prepare(9)] == ["sentence"]
+
+
+def test_first_segments_are_prepared_without_those_that_are_heard_later():
+    scheduler = Scheduler(max_rows=4)
+    for name, wanted_s in (("a", 1.0), ("b", 1.5)):
+        for index in range(3):
+            scheduler.add(Ticket(name, index, 5, urgent_at_s=wanted_s + index))
+
+    groups = [[(t.request_id, t.index) for t in scheduler.next_to_prepare(8)] for _ in range(2)]
+
+    assert groups == [[("a", 0), ("b", 0)], [("a", 1), ("b", 1), ("a", 2), ("b", 2)]]
+
+
+def test_a_place_falls_free_when_the_first_of_its_rows_is_through():
+    scheduler = Scheduler(max_rows=2)
+    for name, steps in (("short", 4), ("long", 9)):
+        scheduler.add(Ticket(name, 0, steps, urgent_at_s=0.0))
+    assert scheduler.steps_to_a_place == 0
+    prepare_all(scheduler)
+
+    scheduler.advance(scheduler.next_batch())
+    assert scheduler.steps_to_a_place == 3
+    for _ in range(3):
+        scheduler.advance(scheduler.next_batch())
+    assert scheduler.steps_to_a_place == 0  # one of two is empty
 
 
 @given(
