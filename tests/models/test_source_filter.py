@@ -69,3 +69,33 @@ def test_the_stated_context_is_needed(decoder):
         pitch_cut, _ = decoder.pitch_and_samples(x[:, 2 * context :])
 
     assert (pitch_cut - pitch_full[:, 8 * context :]).abs().max() > 1e-3
+
+
+@torch.no_grad()
+def spoken_in_turns(decoder, first_hz, second_hz, *, pause):
+    """Half a second at one pitch, 80 ms of noise alone where `pause` says so, half a second at another."""
+    frames, silence = 100, slice(46, 54)
+    hz = torch.full((1, frames), first_hz)
+    hz[:, 50:] = second_hz
+    shares = (hz / 50.0).log() / np.log(550.0 / 50.0)
+    filters = torch.full((1, frames, 962), SILENT)
+    filters[..., HARMONICS] = HUMMING
+    if pause:
+        filters[:, silence, HARMONICS], filters[:, silence, NOISE] = SILENT, HUMMING
+    hooks = [
+        decoder.pitch_head.register_forward_hook(lambda *_: torch.logit(shares)[..., None]),
+        decoder.filter_head.register_forward_hook(lambda *_: filters),
+    ]
+    samples = decoder(torch.zeros(1, 25, 16))[0, 0].numpy()
+    for hook in hooks:
+        hook.remove()
+    return samples[58 * 240 :]
+
+
+def test_after_a_pause_the_pulses_know_nothing_of_the_pitch_before_it(decoder):
+    """So what rounding has added to the phase by then is gone."""
+    low, high = (spoken_in_turns(decoder, hz, 200.0, pause=True) for hz in (90.0, 131.0))
+    run_on_low, run_on_high = (spoken_in_turns(decoder, hz, 200.0, pause=False) for hz in (90.0, 131.0))
+
+    assert np.abs(low - high).max() < 1e-4 * np.abs(low).max()
+    assert np.abs(run_on_low - run_on_high).max() > 0.1 * np.abs(run_on_low).max()
