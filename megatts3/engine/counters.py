@@ -19,7 +19,6 @@ class Counters:
     turns:     of the loop with something to do
     step_s, prepare_s, decode_s: seconds inside forwards, inside preparing, inside decoding
     scheduler_s: seconds of the loop's turns outside the three: choosing rows, building batches, handing out
-    flops:     of the forwards, by their sizes
     """
 
     steps: int = 0
@@ -36,7 +35,6 @@ class Counters:
     prepare_s: float = 0.0
     decode_s: float = 0.0
     scheduler_s: float = 0.0
-    flops: float = 0.0
 
     @property
     def padding_waste(self) -> float:
