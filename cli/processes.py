@@ -22,6 +22,7 @@ class ServiceSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: Path | None = None
     is_vital: bool = True  # False: the service starts and goes on without it
+    holds_jobs: bool = False  # its end is told to the others (cli/obituaries.py)
     renews: bool = False  # part of a rolling restart: one after another, or by itself on `renew_signal`
     renew_signal: signal.Signals | None = None
 

@@ -134,4 +134,4 @@ def _worker(settings: Settings, name: str, env: dict[str, str], logs: Path) -> S
         *("--hostname", f"{name}@%h", "--loglevel", settings.logging.level),
         *("--without-gossip", "--without-mingle"),  # workers need to know nothing of each other
     )
-    return ServiceSpec(name, argv, logs / f"{name}.log", WORKER_STOP_S, env=env, renews=True)
+    return ServiceSpec(name, argv, logs / f"{name}.log", WORKER_STOP_S, env=env, holds_jobs=True, renews=True)

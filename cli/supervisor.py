@@ -65,8 +65,10 @@ class Supervisor:
         say: Callable[[str], None],
         hurry: threading.Event | None = None,
         start_child: Callable[[ServiceSpec], RunningService] = Child,
+        ended: Callable[[ServiceSpec, int], object] = lambda _spec, _pid: None,
     ) -> None:
-        self._start_child = start_child
+        """ended: told of each process that ended while it was watched, before another is started."""
+        self._start_child, self._ended_one = start_child, ended
         self._watched = [Watched(spec) for spec in specs]
         self._clock, self._say = clock, say
         self._hurry = hurry or threading.Event()  # set: nobody waits for a drain any more
@@ -144,6 +146,7 @@ class Supervisor:
     def _note_exit(self, watched: Watched, status: int, now: float) -> None:
         assert watched.child is not None
         watched.child.kill_group()
+        self._ended_one(watched.spec, watched.child.pid)
         watched.child = None
         if watched.restart_by is not None:
             watched.restart_by = None

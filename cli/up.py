@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from cli.embedded_redis import remember_port
 from cli.exit_codes import ExitCode, LaunchError
+from cli.obituaries import Obituaries
 from cli.ports import is_free
 from cli.readiness import describe, is_ready, write_ready_file
 from cli.roles import Role
@@ -76,7 +77,8 @@ def run(settings: Settings, options: UpOptions) -> ExitCode:
         )
         announce(plan)
         stop = StopRequest()
-        supervisor = Supervisor(plan.services, clock=time.monotonic, say=say, hurry=stop.hurry)
+        obituaries = Obituaries(open_stores(plan.settings))
+        supervisor = Supervisor(plan.services, clock=time.monotonic, say=say, hurry=stop.hurry, ended=obituaries.note)
         try:
             stop.listen()
             if plan.has_own_redis:

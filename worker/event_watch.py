@@ -1,8 +1,9 @@
 """Listen to the channel of changes, so that nobody here waits for a heartbeat: cancels of jobs this process holds,
-new segments to render, segments that ended elsewhere or that nobody wants any more.
+new segments to render, segments that ended elsewhere or that nobody wants any more, workers that ended.
 """
 
 import threading
+from collections.abc import Callable
 
 from contract.errors import ServiceError
 from contract.stores.interfaces import Event, EventKind, Events
@@ -18,7 +19,16 @@ log = event_log(__name__)
 class EventWatch:
     """One thread, until it is stopped."""
 
-    def __init__(self, events: Events, leases: LeaseKeeper, *, renderers: Renderers, bells: Bells) -> None:
+    def __init__(
+        self,
+        events: Events,
+        leases: LeaseKeeper,
+        *,
+        renderers: Renderers,
+        bells: Bells,
+        worker_ended: Callable[[], object],
+    ) -> None:
+        self._worker_ended = worker_ended
         self._events, self._leases, self._renderers, self._bells = events, leases, renderers, bells
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -38,6 +48,8 @@ class EventWatch:
                 self._hear_of_job(event.id)
             elif event.kind is EventKind.SEGMENT:
                 self._hear_of_segment(event)
+            elif event.kind is EventKind.WORKER:
+                self._worker_ended()
             elif event.kind is EventKind.RESYNC:
                 self._renderers.wake()
                 self._bells.ring_all()

@@ -37,7 +37,8 @@ from worker.rendering import Renderers
 from worker.segment_sweep import SegmentSweep
 from worker.speaking import Clocks, Speaker
 from worker.speech_engine import SpeechEngine
-from worker.sweep import Swept, VoiceSweep, forget_outdated, sweep
+from worker.sweep import Swept, VoiceSweep, bring_back, forget_outdated, sweep
+from worker.task_count import TaskCount
 from worker.voices import VoicePrompts
 from worker.watchdog import Watchdog, memory_limit, resident_bytes
 from worker.webhooks import Webhooks
@@ -48,6 +49,7 @@ PROMPT_CACHE_BYTES = 256 * 2**20  # a prompt of 28 s is about 0.1 MB: thousands 
 DRAIN_S = 25.0  # a running job may end by itself for so long after SIGTERM, then it goes back to the queue
 JANITOR_EVERY_S = 3600.0  # it looks at every file and every record
 VOICE_GIVEN_UP_S = 600.0  # a voice that is still `preparing` after this took its workers down with it
+MESSAGE_S = 3.0  # a job that waits for so long while a thread here is free: its message is lost
 CALIBRATE_S = 3.0  # at start, of measuring what a step costs here
 
 Send = Callable[[TaskName, str, QueueName, str | None], None]
@@ -96,7 +98,6 @@ class Runtime:
             lease_s=jobs.lease_s,
             heartbeat_s=jobs.heartbeat_s,
         )
-        self._events = EventWatch(stores.events, self.leases, renderers=self.renderers, bells=bells)
         self.speaker = Speaker(
             stores,
             engine,
@@ -122,12 +123,20 @@ class Runtime:
             stores.workers,
             describe=self.presence.describe,
             sweep=self.sweep,
+            sweep_buried=self.sweep_buried,
             watch_engine=self._watch_engine,
             every_s=min(jobs.heartbeat_s, jobs.worker_ttl_s / 3),
             sweep_every_s=jobs.sweep_s,
             ttl_s=jobs.worker_ttl_s,
             grace_s=jobs.lease_s,
             clock=time.monotonic,
+        )
+        self._events = EventWatch(
+            stores.events,
+            self.leases,
+            renderers=self.renderers,
+            bells=bells,
+            worker_ended=self.housekeeping.hear_of_an_end,
         )
 
         def send_voice(voice_id: str) -> None:
@@ -148,6 +157,7 @@ class Runtime:
             stores.jobs, stores.blobs, keep_s=jobs.keep_s, every_s=JANITOR_EVERY_S, unix_s=clocks.unix_s
         )
         self._draining = threading.Event()
+        self._tasks = TaskCount()
         self.watchdog = Watchdog(
             engine,
             name,
@@ -184,7 +194,7 @@ class Runtime:
             self._profiles.start()
 
     def synthesize(self, job_id: str, *, parent: str | None = None) -> None:
-        with self._tracing.span("synthesize", parent=parent, job=job_id, worker=self.name):
+        with self._tasks, self._tracing.span("synthesize", parent=parent, job=job_id, worker=self.name):
             self.speaker.speak(job_id, worker=self.name, lease_s=self.settings.jobs.lease_s)
 
     def plan(self, plan_id: str, *, parent: str | None = None) -> None:
@@ -207,8 +217,20 @@ class Runtime:
             self.stores.jobs,
             self.send_job,
             max_attempts=jobs.max_attempts,
-            resend_after_s=jobs.resend_after_s,
+            resend_after_s=self._resend_after_s(),
         )
+
+    def _resend_after_s(self) -> float:
+        """With a thread free here, a message would have been taken at once: who waits all the same was forgotten."""
+        jobs = self.settings.jobs
+        is_free = self.presence.ready and self._tasks.count < jobs.concurrency
+        return min(MESSAGE_S, jobs.resend_after_s) if is_free else jobs.resend_after_s
+
+    def sweep_buried(self) -> Swept:
+        """Bring back what processes held that are known to have ended."""
+        self._segment_sweep.bring_back(buried_only=True)
+        jobs = self.settings.jobs
+        return bring_back(self.stores.jobs, self.send_job, max_attempts=jobs.max_attempts, buried_only=True)
 
     def send_job(self, job: Job) -> None:
         """A (further) message for a queued job."""

@@ -23,9 +23,19 @@ class Swept:
 
 def sweep(jobs: JobStore, send: Callable[[Job], None], *, max_attempts: int, resend_after_s: float) -> Swept:
     """Requeue jobs whose lease ran out, fail those that took down `max_attempts` workers, resend the rest."""
+    swept = bring_back(jobs, send, max_attempts=max_attempts)
+    sent_again = jobs.resend_due(older_than_s=resend_after_s)
+    for job in sent_again:
+        send(job)
+        log.warning("job_sent_again", job=job.id)
+    return Swept(swept.requeued, swept.given_up, tuple(job.id for job in sent_again))
+
+
+def bring_back(jobs: JobStore, send: Callable[[Job], None], *, max_attempts: int, buried_only: bool = False) -> Swept:
+    """The first part of a sweep; buried_only: for leases of processes that are known to have ended."""
     requeued: list[str] = []
     given_up: list[str] = []
-    for job_id in jobs.expired():
+    for job_id in jobs.expired(buried_only=buried_only):
         job = jobs.requeue(job_id, max_attempts=max_attempts)
         if job is None:  # another sweeper was first
             continue
@@ -36,11 +46,7 @@ def sweep(jobs: JobStore, send: Callable[[Job], None], *, max_attempts: int, res
         else:
             given_up.append(job.id)
             log.error("job_given_up", job=job.id, attempts=job.attempts)
-    sent_again = jobs.resend_due(older_than_s=resend_after_s)
-    for job in sent_again:
-        send(job)
-        log.warning("job_sent_again", job=job.id)
-    return Swept(tuple(requeued), tuple(given_up), tuple(job.id for job in sent_again))
+    return Swept(tuple(requeued), tuple(given_up))
 
 
 def forget_outdated(jobs: JobStore, blobs: BlobStore) -> tuple[str, ...]:

@@ -127,8 +127,12 @@ class JobStore(Protocol):
         """Queued → cancelled at once; running: the flag the next heartbeat tells.  The job as it then is."""
         ...
 
-    def expired(self, limit: int = 100) -> tuple[str, ...]:
-        """Ids of running jobs whose lease has run out."""
+    def bury(self, worker: str, pid: int) -> int:
+        """A process is known to have ended: its leases have run out, whatever they say.  How many those were."""
+        ...
+
+    def expired(self, limit: int = 100, *, buried_only: bool = False) -> tuple[str, ...]:
+        """Ids of running jobs whose lease has run out; buried_only: of those that `bury` ended."""
         ...
 
     def requeue(self, job_id: str, *, max_attempts: int = 2) -> Job | None:
@@ -165,6 +169,7 @@ class EventKind(StrEnum):
     VOICE = "voice"
     SEGMENT = "segment"  # among workers: id of a job one of whose segments ended, '' for new work, or a segment's key
     PLAN = "plan"  # one that was asked for is answered
+    WORKER = "worker"  # a worker's process is known to have ended
     RESYNC = "resync"  # the connection was lost: anything may have changed, look again
 
 

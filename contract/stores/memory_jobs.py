@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -52,6 +53,7 @@ class MemoryJobStore:
         self._first: dict[tuple[str, str], _FirstSubmission] = {}
         self._sent_at: dict[str, float] = {}
         self._done_at_crash: dict[str, int] = {}
+        self._pids: dict[str, int] = {}
         self._last_token = 0
 
     def create(self, job: Job, *, share: bool = True, body_hash: str = "") -> Created:
@@ -112,6 +114,7 @@ class MemoryJobStore:
             now_s = self._clock()
             self._last_token += 1
             self._sent_at.pop(job_id, None)
+            self._pids[job_id] = os.getpid()
             job = replace(
                 job,
                 status=JobStatus.RUNNING,
@@ -161,9 +164,16 @@ class MemoryJobStore:
                 self._sent_at.pop(job_id, None)
             return self._write(job)
 
-    def expired(self, limit: int = 100) -> tuple[str, ...]:
+    def bury(self, worker: str, pid: int) -> int:
         with self._lock:
-            lost = [j for j in self._jobs.values() if self._is_expired(j)]
+            held = [j for j in self._jobs.values() if j.status is JobStatus.RUNNING and j.worker == worker]
+            held = [j for j in held if self._pids[j.id] == pid]
+            self._jobs |= {j.id: replace(j, lease_until=0.0) for j in held}
+            return len(held)
+
+    def expired(self, limit: int = 100, *, buried_only: bool = False) -> tuple[str, ...]:
+        with self._lock:
+            lost = [j for j in self._jobs.values() if self._is_expired(j) and not (buried_only and j.lease_until)]
         lost.sort(key=lambda j: j.lease_until or 0.0)
         return tuple(j.id for j in lost[:limit])
 

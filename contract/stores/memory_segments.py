@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,7 @@ class _Segment:
     record: SegmentRecord
     wanted_at: float = 0.0
     lease_until: float = 0.0
+    pid: int = 0
     failed_until: float = 0.0
     used: int = 0
     used_at: float = 0.0
@@ -89,7 +91,7 @@ class MemorySegmentStore:
                 key=lambda h: (h.record.priority is not Priority.INTERACTIVE, h.wanted_at, h.record.key),
             )
             self._last_token += 1
-            first.lease_until = self._clock() + lease_s
+            first.lease_until, first.pid = self._clock() + lease_s, os.getpid()
             first.record = replace(
                 first.record,
                 status=SegmentStatus.RUNNING,
@@ -166,13 +168,22 @@ class MemorySegmentStore:
         with self._lock:
             return tuple(sorted({job_id for held in self._segments.values() for job_id in held.jobs}))
 
-    def recover(self, *, max_attempts: int = 2, limit: int = 100) -> Recovered:
+    def bury(self, worker: str, pid: int) -> int:
+        with self._lock:
+            running = [h for h in self._segments.values() if h.record.status is SegmentStatus.RUNNING]
+            mine = [h for h in running if h.record.worker == worker and h.pid == pid]
+            for held in mine:
+                held.lease_until = 0.0
+            return len(mine)
+
+    def recover(self, *, max_attempts: int = 2, limit: int = 100, buried_only: bool = False) -> Recovered:
         requeued: list[str] = []
         given_up: list[str] = []
         with self._lock:
             now_s = self._clock()
+            until_s = 0.0 if buried_only else now_s
             running = [h for h in self._segments.values() if h.record.status is SegmentStatus.RUNNING]
-            for held in [h for h in running if h.lease_until <= now_s][:limit]:
+            for held in [h for h in running if h.lease_until <= until_s][:limit]:
                 if held.jobs and held.record.attempts >= max_attempts:
                     held.failed_until = now_s + QUARANTINE_S
                     self._end_failed(held, LOST)

@@ -6,6 +6,7 @@ Leases are measured by the Redis server's clock, the one clock all hosts share, 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from contract.stores.durability import Durability
 from contract.stores.interfaces import Claim, Created, Heartbeat, JobPage, QueueDepth
 from contract.stores.memory_jobs import LOST
 
-_SCRIPTS = ("create", "claim", "heartbeat", "end", "put_back", "cancel", "delete", "resend")
+_SCRIPTS = ("create", "claim", "heartbeat", "end", "bury", "put_back", "cancel", "delete", "resend")
 _PAGE = 100
 
 
@@ -112,7 +113,7 @@ class RedisJobStore:
 
     def claim(self, job_id: str, *, worker: str, lease_s: float, suspects: bool = True) -> Claim | None:
         with translated():
-            record = decoded(self._run("claim", job_id, worker, lease_s, int(suspects)))
+            record = decoded(self._run("claim", job_id, worker, lease_s, int(suspects), os.getpid()))
         if not record:
             return None
         job = job_from_fields(record)
@@ -149,9 +150,13 @@ class RedisJobStore:
             self._run("cancel", job_id, self._keep_s)
         return self.get(job_id)
 
-    def expired(self, limit: int = 100) -> tuple[str, ...]:
+    def bury(self, worker: str, pid: int) -> int:
         with translated():
-            return self._until_now(self._keys.job_leases(), limit)
+            return int(self._run("bury", "", worker, pid))
+
+    def expired(self, limit: int = 100, *, buried_only: bool = False) -> tuple[str, ...]:
+        with translated():
+            return self._until(0.0 if buried_only else self._now_s(), self._keys.job_leases(), limit)
 
     def requeue(self, job_id: str, *, max_attempts: int = 2) -> Job | None:
         with translated():
@@ -165,7 +170,7 @@ class RedisJobStore:
 
     def outdated(self, limit: int = 100) -> tuple[str, ...]:
         with translated():
-            return self._until_now(self._keys.jobs_ended(), limit)
+            return self._until(self._now_s(), self._keys.jobs_ended(), limit)
 
     def delete(self, job_id: str) -> Job | None:
         if not JOB_ID.fullmatch(job_id):
@@ -204,8 +209,8 @@ class RedisJobStore:
             oldest_queued_at=min((float(first[0][1]) for first in oldest if first), default=None),
         )
 
-    def _until_now(self, index: str, limit: int) -> tuple[str, ...]:
-        found: Any = self._redis.zrangebyscore(index, "-inf", self._now_s(), start=0, num=limit)
+    def _until(self, unix_s: float, index: str, limit: int) -> tuple[str, ...]:
+        found: Any = self._redis.zrangebyscore(index, "-inf", unix_s, start=0, num=limit)
         return tuple(member.decode() for member in found)
 
     def _now_s(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,7 +26,7 @@ from contract.stores.segments import (
 )
 
 _SCRIPTS = (
-    *("want", "claim", "renew", "finish", "fail", "release", "leave"),
+    *("want", "claim", "renew", "finish", "fail", "release", "leave", "bury"),
     *("recover", "forget", "trim", "delete_voice"),
 )
 _A_CALL = 500  # segments one script looks at: some milliseconds of the server's time
@@ -55,7 +56,7 @@ class RedisSegmentStore:
 
     def claim(self, *, worker: str, lease_s: float, batch: bool = True, suspects: bool = True) -> SegmentRecord | None:
         with translated():
-            fields = decoded(self._run("claim", worker, lease_s, int(batch), int(suspects)))
+            fields = decoded(self._run("claim", worker, lease_s, int(batch), int(suspects), os.getpid()))
         return _record(fields) if fields else None
 
     def renew(self, running: Sequence[RunningSegment], *, lease_s: float) -> tuple[str, ...]:
@@ -92,9 +93,14 @@ class RedisSegmentStore:
             jobs: Any = self._redis.smembers(self._keys.segments_wanting())
         return tuple(sorted(job.decode() for job in jobs))
 
-    def recover(self, *, max_attempts: int = 2, limit: int = 100) -> Recovered:
+    def bury(self, worker: str, pid: int) -> int:
         with translated():
-            found = self._run("recover", max_attempts, limit, LOST.code.value, LOST.detail, QUARANTINE_S)
+            return int(self._run("bury", worker, pid))
+
+    def recover(self, *, max_attempts: int = 2, limit: int = 100, buried_only: bool = False) -> Recovered:
+        blame = (LOST.code.value, LOST.detail, QUARANTINE_S)
+        with translated():
+            found = self._run("recover", max_attempts, limit, *blame, int(buried_only))
         requeued, given_up = (tuple(key.decode() for key in keys) for keys in found)
         return Recovered(requeued, given_up)
 

@@ -132,8 +132,15 @@ class SegmentStore(Protocol):
         """Jobs that want segments: those that ended meanwhile have to `leave`."""
         ...
 
-    def recover(self, *, max_attempts: int = 2, limit: int = 100) -> Recovered:
-        """Queue segments whose lease ran out again; fail those that were claimed `max_attempts` times."""
+    def bury(self, worker: str, pid: int) -> int:
+        """A process is known to have ended: its leases have run out, whatever they say.  How many those were."""
+        ...
+
+    def recover(self, *, max_attempts: int = 2, limit: int = 100, buried_only: bool = False) -> Recovered:
+        """Queue segments whose lease ran out again; fail those that were claimed `max_attempts` times.
+
+        buried_only: of those leases that `bury` ended.
+        """
         ...
 
     def forget(self, key: str) -> None:

@@ -42,7 +42,7 @@ class Fault:
     kind: str
     at_s: float
     target: str = ""
-    held: int = 0  # jobs the worker held
+    held: int = 0  # jobs and segments the worker held
     recovery_s: float | None = None  # see each fault
 
 
@@ -67,7 +67,7 @@ class Faults:
         for thread in self._watching:
             thread.join(RECOVERED_WITHIN_S)
 
-    # ---- workers: recovered when every job it held is another claim's, or over
+    # ---- workers: recovered when every job and segment it held is another claim's, or over
 
     def kill_worker(self, fault: Fault) -> None:
         self._end_worker(fault, signal.SIGKILL)
@@ -81,7 +81,7 @@ class Faults:
         held = self._held_by(name)
         fault.held = len(held)
         _signal(pid, how)
-        self._watch(fault, lambda: all(self._has_moved(job, token) for job, token in held.items()))
+        self._watch(fault, lambda: all(self._has_moved(record, token) for record, token in held.items()))
 
     def freeze_worker(self, fault: Fault) -> None:
         """Longer than its lease: its jobs are others' when it thaws, and what it then says must not count."""
@@ -90,7 +90,7 @@ class Faults:
         held = self._held_by(name)
         fault.held = len(held)
         with _frozen(pid):
-            self._watch(fault, lambda: all(self._has_moved(job, token) for job, token in held.items()))
+            self._watch(fault, lambda: all(self._has_moved(record, token) for record, token in held.items()))
             time.sleep(self.freeze_s)
 
     # ---- the API: recovered when it answers again with all its processes
@@ -190,22 +190,24 @@ class Faults:
         return self.dice.choice(workers)
 
     def _held_by(self, worker: str) -> dict[str, str]:
-        """Running jobs of a worker → their tokens."""
+        """Records of what a worker runs, jobs and segments → their tokens."""
         keys, found = self.stage.keys, {}
         try:
             with self.stage.redis() as client:
-                for job_id in client.zrange(keys.job_leases(), 0, -1):
-                    holder, token = client.hmget(keys.job(job_id), "worker", "token")
+                records = [keys.job(job_id) for job_id in client.zrange(keys.job_leases(), 0, -1)]
+                records += [keys.segment(key) for key in client.zrange(keys.segment_leases(), 0, -1)]
+                for record in records:
+                    holder, token = client.hmget(record, "worker", "token")
                     if holder is not None and holder.split("@")[0] == worker:
-                        found[job_id] = str(token)
+                        found[record] = str(token)
         except redis.RedisError:
             return {}
         return found
 
-    def _has_moved(self, job_id: str, token: str) -> bool:
+    def _has_moved(self, record: str, token: str) -> bool:
         try:
             with self.stage.redis() as client:
-                status, now = client.hmget(self.stage.keys.job(job_id), "status", "token")
+                status, now = client.hmget(record, "status", "token")
         except redis.RedisError:
             return False
         return status is None or status in {"done", "failed", "cancelled"} or (status == "running" and now != token)

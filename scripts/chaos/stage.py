@@ -17,17 +17,20 @@ from pathlib import Path
 import redis
 
 from cli.embedded_redis import embedded_redis, server_binary
+from cli.obituaries import Obituaries
 from cli.ports import free_port
 from cli.processes import ServiceSpec
 from cli.services import GUNICORN_CONFIG, PROJECT, WORKER_STOP_S
 from cli.supervisor import Supervisor
 from contract.redis_keys import RedisKeys
+from contract.settings import load_settings
+from contract.stores.opening import open_stores
 from scripts.chaos.nursery import Nursery
 
 READY_WITHIN_S = 180.0
 TICK_S = 0.05
 API_STOP_S = 30.0  # at the very end nobody waits for long any more
-DISK_BYTES = 48 * 2**20
+DISK_BYTES = 256 * 2**20  # more than a run leaves: the disk is full when a fault fills it, and only then
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,11 @@ class Stage:
         self.also: Callable[[], object] | None = None  # done with each tick, on its thread
         self.nursery = Nursery(born_here=lambda spec: spec.name.startswith("worker") and cast.checkpoint is None)
         self.supervisor = Supervisor(
-            self._services(), clock=time.monotonic, say=self._say, start_child=self.nursery.start
+            self._services(),
+            clock=time.monotonic,
+            say=self._say,
+            start_child=self.nursery.start,
+            ended=Obituaries(open_stores(load_settings(environ=self.environment))).note,
         )
         self.supervisor.was_ready = True  # what ends is started again, however often
 
@@ -129,7 +136,7 @@ class Stage:
             *("--without-gossip", "--without-mingle"),
         )
         log = self.folder / "logs" / f"{name}.log"
-        return ServiceSpec(name, argv, log, WORKER_STOP_S, env=environment, cwd=PROJECT, renews=True)
+        return ServiceSpec(name, argv, log, WORKER_STOP_S, env=environment, cwd=PROJECT, holds_jobs=True, renews=True)
 
     def start(self) -> None:
         """Start everything and wait until every worker is ready."""

@@ -73,6 +73,25 @@ def supervise(said: Said) -> Iterator[Callable[..., Supervisor]]:
         supervisor.stop()
 
 
+def test_an_end_is_told_before_another_process_is_started(spec, said):
+    told: list[tuple[str, int, bool]] = []
+    supervisor: Supervisor
+
+    def ended(service: ServiceSpec, pid: int) -> None:
+        told.append((service.name, pid, is_alive(pid)))
+
+    supervisor = Supervisor([spec("short", "pass")], clock=time.monotonic, say=said, ended=ended)
+    supervisor.was_ready = True
+    supervisor.start()
+    first = supervisor.pids()["short"]
+    try:
+        eventually(lambda: supervisor.tick() or told)
+        assert told == [("short", first, False)]
+        assert supervisor.pids() == {}
+    finally:
+        supervisor.stop()
+
+
 def test_a_service_that_dies_is_started_again(spec, supervise):
     supervisor = supervise(spec("steady", FOREVER))
     supervisor.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -25,6 +26,7 @@ calls = st.one_of(
     st.tuples(st.just("create"), jobs, st.sampled_from([None, "f1", "f2"]), st.sampled_from(list(Priority))),
     st.tuples(st.sampled_from(["claim", "request_cancel", "requeue", "delete", "queue_position"]), jobs),
     st.tuples(st.sampled_from(["heartbeat", "finish", "fail", "cancelled", "release"]), jobs, tokens),
+    st.tuples(st.just("bury"), st.booleans()),
     st.tuples(st.just("advance"), st.sampled_from([1.0, 5.0, 11.0])),
     st.tuples(st.sampled_from(["expired", "resend_due", "depth"])),
 )
@@ -77,8 +79,11 @@ class Player:
     def _queue_position(self, job_id):
         return self.jobs.queue_position(job_id)
 
+    def _bury(self, is_it):
+        return self.jobs.bury("w", os.getpid() if is_it else 1)
+
     def _expired(self):
-        return sorted(self.jobs.expired())
+        return sorted(self.jobs.expired()), sorted(self.jobs.expired(buried_only=True))
 
     def _resend_due(self):
         return sorted(job.id for job in self.jobs.resend_due(older_than_s=7))

@@ -11,7 +11,7 @@ import soundfile
 from fake_engine import speech, voice_of
 from patience import clip, eventually
 
-from contract.errors import ErrorCode
+from contract.errors import ErrorCode, ServiceError
 from contract.schemas import AudioFormat, JobStatus, Priority
 from contract.stores.segments import WantedSegment
 from contract.stores.voice_erasure import VoiceErasure
@@ -351,3 +351,22 @@ def test_a_job_says_when_its_words_are_heard_spoken_or_from_the_cache(watched, s
     assert [segment["text"].strip() for segment in spoken["segments"]] == LINES
     assert all(a["start_s"] < b["start_s"] for a, b in pairwise(spoken["segments"]))
     assert spoken == cached
+
+
+def test_kept_segments_make_way_when_there_is_no_room_for_new_work(make_runtime, stores, submit, monkeypatch):
+    worker = make_runtime()
+    worker._events.start()
+    worker.synthesize(submit(BOOK, request=SEED).id)
+    before = stores.segments.stats()
+    worker.sweep()
+    assert stores.segments.stats() == before
+
+    def full() -> None:
+        raise ServiceError(ErrorCode.STORAGE_FULL)
+
+    monkeypatch.setattr(stores.blobs, "require_room", full)
+    worker.sweep()
+    after = stores.segments.stats()
+    assert 0 < after.size_bytes <= 0.75 * before.size_bytes
+    held = [key for key in stores.blobs._blobs if key.startswith("cache/segments")]
+    assert len(held) == after.kept, "their bytes are gone, too"

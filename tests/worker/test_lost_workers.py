@@ -1,10 +1,14 @@
 """What happens to a job when the worker that held it is gone."""
 
+import os
+
 from patience import eventually
 
 from contract.errors import ErrorCode
 from contract.queues import TaskName
 from contract.schemas import JobStatus, Voice, VoiceStatus
+from contract.settings import JobSettings, Settings
+from contract.stores.burial import bury
 
 
 def lose(runtime, clock, settings) -> None:
@@ -94,6 +98,44 @@ def test_a_queued_job_whose_message_was_lost_is_sent_again(runtime, submit, sent
     runtime.sweep()
 
     assert sent.count((TaskName.SYNTHESIZE, job.id)) == 1
+
+
+def test_a_job_that_waits_while_a_thread_is_free_is_sent_again_soon(make_runtime, submit, sent, clock, settings):
+    """Its message went with a process that had taken it, or with the broker."""
+    runtime = make_runtime()
+    job = submit()
+    clock.turn(4)
+    runtime.sweep()
+    assert sent == [], "a worker that still loads takes no messages"
+
+    runtime.presence.is_ready(runtime.engine.capabilities, runtime.engine.revision)
+    for _ in range(settings.jobs.concurrency):
+        runtime._tasks.__enter__()
+    runtime.sweep()
+    assert sent == [], "there is none free: it waits its turn"
+
+    runtime._tasks.__exit__()
+    runtime.sweep()
+    assert sent == [(TaskName.SYNTHESIZE, job.id)]
+
+
+def test_what_a_dead_process_held_is_brought_back_at_word_of_its_end(make_runtime, stores, submit, sent, in_background):
+    patient = Settings(jobs=JobSettings(heartbeat_s=3600, worker_ttl_s=10_800, sweep_s=3600))
+    killed, survivor = make_runtime(name="killed"), make_runtime(name="survivor", settings=patient)
+    killed.engine.gate.clear()
+    job = submit()
+    in_background(killed.synthesize, job.id)
+    eventually(lambda: killed.engine.submitted)
+    killed.leases.stop()
+    survivor._events.start()
+    survivor.housekeeping.start()
+
+    bury(stores, "killed", os.getpid())
+
+    eventually(lambda: sent == [(TaskName.SYNTHESIZE, job.id)])
+    survivor._events.stop()
+    survivor.housekeeping.stop()
+    killed.engine.gate.set()
 
 
 def test_a_voice_left_preparing_is_sent_again_and_given_up_in_the_end(runtime, stores, voice, sent, clock, settings):

@@ -96,7 +96,7 @@ def test_a_hung_engine_takes_the_worker_with_it_and_not_while_it_loads(make_runt
 
 def test_after_the_store_was_away_one_lease_passes_before_the_next_sweep(runtime, stores):
     """No worker could renew while it was away: what ran out then is nobody's death."""
-    now, swept, beats = [0.0], [], threading.Semaphore(0)
+    now, swept, buried, beats = [0.0], [], [], threading.Semaphore(0)
     away = threading.Event()
 
     class Registry:
@@ -111,6 +111,7 @@ def test_after_the_store_was_away_one_lease_passes_before_the_next_sweep(runtime
         Registry(),
         describe=runtime.presence.describe,
         sweep=lambda: swept.append(now[0]),
+        sweep_buried=lambda: buried.append(now[0]),
         watch_engine=lambda: None,
         every_s=0.001,
         sweep_every_s=2.0,
@@ -126,6 +127,7 @@ def test_after_the_store_was_away_one_lease_passes_before_the_next_sweep(runtime
     for _ in range(3):
         assert beats.acquire(timeout=10)
     assert swept == []
+    assert buried, "who is known to have ended is no matter of leases"
     now[0] = 9.0
     eventually(lambda: swept == [9.0])
     keeping.stop()

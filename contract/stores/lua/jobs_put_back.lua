@@ -29,7 +29,7 @@ else
   end
 end
 move('running', 'queued')
-redis.call('HDEL', job, 'worker')
+redis.call('HDEL', job, 'worker', 'worker_pid')
 redis.call('HSET', job, 'progress', '{}')
 enqueue()
 announce('queued')

@@ -83,7 +83,7 @@ local function put_back(key)
     drop(key)
     return 0
   end
-  redis.call('HDEL', record(key), 'worker', 'lease_until')
+  redis.call('HDEL', record(key), 'worker', 'worker_pid', 'lease_until')
   enqueue(key)
   return 1
 end

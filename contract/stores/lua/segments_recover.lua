@@ -1,7 +1,8 @@
--- ARGV: 5 most claims, 6 most segments a call, 7 error code, 8 detail, 9 seconds of quarantine.
+-- ARGV: 5 most claims, 6 most segments a call, 7 error code, 8 detail, 9 seconds of quarantine,
+-- 10 buried leases only '1'|'0'.
 -- Answers {keys queued again, keys given up}.
 local requeued, given_up = {}, {}
-for _, key in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', seconds(now), 'LIMIT', 0, ARGV[6])) do
+for _, key in ipairs(redis.call('ZRANGEBYSCORE', leases, '-inf', ARGV[10] == '1' and 0 or seconds(now), 'LIMIT', 0, ARGV[6])) do
   local attempts = get(key, 'attempts')
   if not attempts then
     redis.call('ZREM', leases, key)

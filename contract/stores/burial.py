@@ -1,0 +1,17 @@
+"""A worker's process is known to have ended: nobody needs to wait until the leases of what it held run out."""
+
+from __future__ import annotations
+
+from contract.stores.interfaces import Event, EventKind, Stores
+
+
+def bury(stores: Stores, worker: str, pid: int) -> int:
+    """End its leases and tell the others, who bring its jobs and segments back.  How many those are.
+
+    A successor of the same name has another process id and keeps what it holds.  Not here: deciding that it has ended;
+    only who started it can know.
+    """
+    held = stores.jobs.bury(worker, pid) + stores.segments.bury(worker, pid)
+    if held:
+        stores.events.publish(Event(EventKind.WORKER, worker, "lost"))
+    return held
