@@ -24,7 +24,7 @@ from megatts3.checkpoint import Capabilities, Networks, load_networks
 from megatts3.engine.config import EngineConfig
 from megatts3.engine.counters import Counters
 from megatts3.engine.engine import Engine
-from megatts3.engine.request import Passage, Priority, Progress, SegmentResult, SynthesisRequest
+from megatts3.engine.request import Passage, Priority, Progress, SegmentResult, SegmentTimes, SynthesisRequest
 from megatts3.engine.submission import Submission
 from megatts3.pipeline.plan import Plan, PlannedSegment, plan
 from megatts3.pipeline.pronounce import frontend_of
@@ -52,6 +52,7 @@ __all__ = [
     "Progress",
     "SamplingParams",
     "SegmentResult",
+    "SegmentTimes",
     "Submission",
     "SynthesisRequest",
     "Synthesizer",

@@ -22,13 +22,18 @@ class EncodedAudio:
     sample_rate: int
 
 
-def encode_segments(segments: Sequence[Waveform], request: SpeechRequest) -> EncodedAudio:
-    """The request's own format and rate.  Never an empty or broken answer: ServiceError(SYNTHESIS_FAILED)."""
+def join_segments(segments: Sequence[Waveform]) -> Waveform:
+    """Never an empty or broken one: ServiceError(SYNTHESIS_FAILED)."""
     if not segments:
         raise ServiceError(ErrorCode.SYNTHESIS_FAILED, "the engine gave no audio")
     joined = join(segments)
     if len(joined.samples) == 0 or not np.isfinite(joined.samples).all():
         raise ServiceError(ErrorCode.SYNTHESIS_FAILED, "the engine gave audio that cannot be used")
+    return joined
+
+
+def encode_waveform(joined: Waveform, request: SpeechRequest) -> EncodedAudio:
+    """In the request's own format and rate."""
     audio_format = request.response_format.value
     rate = rate_written(audio_format, request.sample_rate)
     return EncodedAudio(

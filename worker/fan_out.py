@@ -19,6 +19,7 @@ from megatts3.errors import Cancelled
 from worker import segment_audio
 from worker.bells import Bells
 from worker.manuscript import Line, Manuscript
+from worker.segment_times import SegmentTrace, heard, now_unix_s
 
 log = event_log(__name__)
 
@@ -49,8 +50,10 @@ class FanOut:
         priority: Priority,
         window: int,
         deadline_at: float | None = None,
+        rendered: Callable[[SegmentTrace], None] = lambda _: None,
     ) -> None:
-        self._links, self._manuscript = links, manuscript
+        """rendered: told of each segment that was made for this job, as it comes."""
+        self._links, self._manuscript, self._rendered = links, manuscript, rendered
         self._job_id, self._priority, self._window, self._deadline_at = job_id, priority, window, deadline_at
         self._cancelled = threading.Event()
         self._bell = links.bells.of(job_id)
@@ -60,6 +63,7 @@ class FanOut:
         self._records: dict[int, SegmentRecord] = {}  # of the window
         self._done: set[int] = set()
         self.reused = 0  # segments that were there before this job came
+        self._wanted_at: dict[int, float] = {}  # Unix seconds
 
     @property
     def progress(self) -> Progress:
@@ -94,6 +98,9 @@ class FanOut:
                 self._done.discard(at)
                 continue
             self._records.pop(at, None)
+            trace = heard(record.about, index=at, worker=record.worker, wanted_at=self._wanted_at[at])
+            if trace is not None:
+                self._rendered(trace)
             return _spoken(record, line, data)
         raise ServiceError(ErrorCode.SYNTHESIS_FAILED, "a segment's audio cannot be kept")
 
@@ -133,6 +140,8 @@ class FanOut:
         wanted = [
             WantedSegment(lines[n].key, n, round(self._after_s[n] - spent_s, 3), voices[lines[n].item]) for n in places
         ]
+        for place in places:
+            self._wanted_at.setdefault(place, now_unix_s())
         found = self._links.segments.want(self._job_id, self._priority, wanted)
         for place, record in zip(places, found, strict=True):
             self._note(place, record)

@@ -7,7 +7,7 @@ should this worker go too, it is known which it was.
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from contract import blob_keys
 from contract.errors import ErrorCode, ErrorInfo, ServiceError
@@ -19,6 +19,7 @@ from megatts3.api import Passage, SegmentResult, SynthesisRequest
 from megatts3.errors import Cancelled, EngineStopped
 from worker import segment_audio
 from worker.manuscripts import Manuscripts
+from worker.segment_times import now_unix_s, told
 from worker.speech_engine import RunningRequest, SpeechEngine
 from worker.translate import PRIORITIES, to_error_info, to_sampling_params
 from worker.voices import VoicePrompts
@@ -35,6 +36,7 @@ class _Rendering:
     record: SegmentRecord
     running: RunningRequest | None = None
     must_stop: bool = False
+    claimed_at: float = field(default_factory=now_unix_s)
 
 
 class Renderers:
@@ -212,6 +214,7 @@ class Renderers:
         self._blobs.put(blob, data)
         planned = result.planned
         about: dict[str, object] = {"planned_s": round(result.planned_s, 3)}
+        about |= told(result.times, claimed_at=held.claimed_at)
         if planned is not None:
             about |= {"durations": list(planned.durations), "pitch": planned.pitch}
         if not self._segments.finish(record.key, record.token, blob=blob, size_bytes=len(data), about=about):

@@ -16,13 +16,14 @@ from contract.tracing import Tracing
 from megatts3.api import Passage, SegmentResult, VoicePrompt
 from megatts3.audio.join import OVERLAP_S
 from megatts3.errors import Cancelled
-from worker.encoding import EncodedAudio, encode_segments
+from worker.encoding import EncodedAudio, encode_waveform, join_segments
 from worker.fan_out import FanOut, Links
 from worker.figures import Figures
 from worker.leases import Lease, LeaseKeeper
 from worker.manuscript import Manuscript, read_manuscript
 from worker.manuscripts import Manuscripts
 from worker.outcomes import Outcomes
+from worker.segment_times import SegmentTrace
 from worker.speech_engine import RunningRequest, SpeechEngine
 from worker.spoken_times import keep_plan, keep_times
 from worker.stages import Stages
@@ -129,7 +130,7 @@ class Speaker:
         with stage("engine"):
             if len(manuscript.lines) > 1:
                 alone.close()  # a segment that is to blame is looked after where it is rendered
-                spread, lease.is_resumable = self._spread(job, manuscript), True
+                spread, lease.is_resumable = self._spread(job, manuscript, stage.rendered), True
                 segments = self._follow(lease, spread)
                 reused = spread.reused
             else:
@@ -140,8 +141,10 @@ class Speaker:
                 stage.segment(segment)
         if self._is_erased(job):
             raise ServiceError(ErrorCode.VOICE_NOT_FOUND)
+        with stage("join"):
+            joined = join_segments([segment.waveform for segment in segments])
         with stage("encode"):
-            encoded = encode_segments([segment.waveform for segment in segments], job.request)
+            encoded = encode_waveform(joined, job.request)
         synthesis_s = self._clocks.measure_s() - began_s
         result = self._stored(
             job,
@@ -187,7 +190,7 @@ class Speaker:
             self._manuscripts.keep(job.id, manuscript)
         return manuscript
 
-    def _spread(self, job: Job, manuscript: Manuscript) -> FanOut:
+    def _spread(self, job: Job, manuscript: Manuscript, rendered: Callable[[SegmentTrace], None]) -> FanOut:
         rows = sum(worker.max_rows for worker in self._stores.workers.list() if worker.ready)
         return FanOut(
             self._links,
@@ -196,6 +199,7 @@ class Speaker:
             priority=job.priority,
             window=max(LEAST_WINDOW, ROWS_WINDOW * rows),
             deadline_at=job.deadline_at,
+            rendered=rendered,
         )
 
     def _follow(self, lease: Lease, running: RunningRequest) -> list[SegmentResult]:

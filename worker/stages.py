@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contract.tracing import Tracing, unix_of
 from megatts3.api import SegmentResult
 from worker.figures import Figures
+from worker.segment_times import SegmentTrace
 
 
 class Stages:
@@ -47,6 +48,13 @@ class Stages:
         for name, (began, ended) in parts.items():
             self._tracing.record(name, unix_of(began), unix_of(ended), segment=result.index)
             self._note(name, ended - began)
+
+    def rendered(self, trace: SegmentTrace) -> None:
+        """The same of a segment that any worker rendered for this job; its wait is a span, and no stage of the job's."""
+        for name, began, ended in trace.stages():
+            self._tracing.record(name, began, ended, segment=trace.index, worker=trace.worker)
+            if name != "queue":
+                self._note(name, max(0.0, ended - began))
 
     def _note(self, name: str, seconds: float) -> None:
         self.spent_ms[name] = self.spent_ms.get(name, 0.0) + seconds * 1000

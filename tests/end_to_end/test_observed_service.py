@@ -133,6 +133,7 @@ def test_the_trace_of_one_request_shows_every_stage_from_the_api_to_the_engine(o
         "prepare",
         "steps",
         "decode",
+        "join",
         "encode",
     }
     eventually(lambda: {span.name for _, span in collector.trace(trace_id)} >= expected, 20)
@@ -148,6 +149,48 @@ def test_the_trace_of_one_request_shows_every_stage_from_the_api_to_the_engine(o
     timed = dict(re.findall(r"(\w+);dur=([\d.]+)", answer.headers["Server-Timing"]))
     assert {"queue", "synthesis", "voice", "text", "prepare", "steps", "decode", "encode"} <= timed.keys()
     assert float(timed["prepare"]) + float(timed["steps"]) + float(timed["decode"]) <= float(timed["synthesis"]) + 1
+
+
+def test_the_trace_of_a_text_that_all_workers_share_shows_the_stages_of_each_segment(
+    observed: Service, collector: Collector
+):
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    text = " ".join(f"This is sentence number {n}, and it is long enough to stand alone as one segment." for n in range(6))
+    answer = requests.post(
+        f"{observed.url}{SPEECH}",
+        json={"text": text, "voice_id": "default", "time_step": 4, "cache": False},
+        headers={"traceparent": f"00-{trace_id}-b7ad6b7169203331-01"},
+        timeout=60,
+    )
+    assert answer.status_code == 200
+    count = observed.job(answer.headers["X-Job-ID"])["segments"]
+    assert count > 3
+
+    def stages() -> dict[int, dict[str, Span]]:
+        found: dict[int, dict[str, Span]] = {}
+        for _, span in collector.trace(trace_id):
+            about = {a.key: a.value for a in span.attributes}
+            if "segment" in about:
+                found.setdefault(about["segment"].int_value, {})[span.name] = span
+        return found
+
+    eventually(lambda: "encode" in {span.name for _, span in collector.trace(trace_id)}, 20)
+    assert set(stages()) == set(range(count))
+    engine = next(span for _, span in collector.trace(trace_id) if span.name == "engine")
+    join = next(span for _, span in collector.trace(trace_id) if span.name == "join")
+    rendered_by = set()
+    for spans in stages().values():
+        assert spans.keys() == {"queue", "prepare", "steps", "decode"}
+        assert {span.parent_span_id for span in spans.values()} == {engine.span_id}
+        starts = [spans[name].start_time_unix_nano for name in ("queue", "prepare", "steps", "decode")]
+        assert starts == sorted(starts)
+        assert engine.start_time_unix_nano <= spans["queue"].start_time_unix_nano + 1_000_000
+        assert spans["decode"].end_time_unix_nano <= join.start_time_unix_nano + 1_000_000
+        assert spans["steps"].end_time_unix_nano > spans["steps"].start_time_unix_nano
+        rendered_by |= {a.value.string_value for a in spans["steps"].attributes if a.key == "worker"}
+    assert len(rendered_by) == 2
+    timed = dict(re.findall(r"(\w+);dur=([\d.]+)", answer.headers["Server-Timing"]))
+    assert {"prepare", "steps", "decode", "join", "encode"} <= timed.keys()
 
 
 def test_the_seeds_own_lines_work_on_the_log_and_the_mean_is_true(observed: Service):

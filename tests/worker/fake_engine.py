@@ -19,6 +19,7 @@ from megatts3.api import (
     Progress,
     SamplingParams,
     SegmentResult,
+    SegmentTimes,
     SynthesisRequest,
     VoicePrompt,
 )
@@ -92,12 +93,17 @@ class FakeSubmission:
     def __iter__(self) -> Iterator[SegmentResult]:
         parts = self.parts
         for index, part in enumerate(parts):
+            began = self.engine.clock()
             self._one_step(part)
+            stepped = self.engine.clock()
             self.done += 1
             spoken = speech(part, self.request.voice, self.request.params)
             self.engine.rendered.append(part)
             plan = None if self.request.passage is None else planned(index, self.request.passage.segments[index])
-            yield SegmentResult(index, len(parts), spoken, part, planned_s=spoken.duration_s, planned=plan)
+            times = SegmentTimes(began, began, began, stepped, self.engine.clock())
+            yield SegmentResult(
+                index, len(parts), spoken, part, planned_s=spoken.duration_s, planned=plan, times=times
+            )
 
     def _one_step(self, part: str) -> None:
         """Wait at the gate as the real engine waits between steps; the same reasons end it."""
