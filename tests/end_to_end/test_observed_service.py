@@ -155,7 +155,9 @@ def test_the_trace_of_a_text_that_all_workers_share_shows_the_stages_of_each_seg
     observed: Service, collector: Collector
 ):
     trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
-    text = " ".join(f"This is sentence number {n}, and it is long enough to stand alone as one segment." for n in range(6))
+    text = " ".join(
+        f"This is sentence number {n}, and it is long enough to stand alone as one segment." for n in range(6)
+    )
     answer = requests.post(
         f"{observed.url}{SPEECH}",
         json={"text": text, "voice_id": "default", "time_step": 4, "cache": False},

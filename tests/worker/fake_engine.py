@@ -101,9 +101,7 @@ class FakeSubmission:
             self.engine.rendered.append(part)
             plan = None if self.request.passage is None else planned(index, self.request.passage.segments[index])
             times = SegmentTimes(began, began, began, stepped, self.engine.clock())
-            yield SegmentResult(
-                index, len(parts), spoken, part, planned_s=spoken.duration_s, planned=plan, times=times
-            )
+            yield SegmentResult(index, len(parts), spoken, part, planned_s=spoken.duration_s, planned=plan, times=times)
 
     def _one_step(self, part: str) -> None:
         """Wait at the gate as the real engine waits between steps; the same reasons end it."""
