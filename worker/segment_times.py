@@ -52,6 +52,6 @@ def told(times: SegmentTimes | None, *, claimed_at: float) -> dict[str, object]:
 def heard(about: Mapping[str, object], *, index: int, worker: str | None, wanted_at: float) -> SegmentTrace | None:
     """None where nothing was told, and where the segment had been rendered before this job wanted it."""
     moments = about.get(FIELD)
-    if not isinstance(moments, list) or len(moments) != 6 or moments[-1] < wanted_at:  # noqa: PLR2004 - as told
+    if not isinstance(moments, list) or len(moments) != 6 or moments[-1] < wanted_at:
         return None
     return SegmentTrace(index, worker or "", wanted_at, *moments)

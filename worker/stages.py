@@ -50,7 +50,7 @@ class Stages:
             self._note(name, ended - began)
 
     def rendered(self, trace: SegmentTrace) -> None:
-        """The same of a segment that any worker rendered for this job; its wait is a span, and no stage of the job's."""
+        """The same of a segment that any worker rendered for this job; its wait is a span only."""
         for name, began, ended in trace.stages():
             self._tracing.record(name, began, ended, segment=trace.index, worker=trace.worker)
             if name != "queue":
