@@ -46,7 +46,8 @@ def told(times: SegmentTimes | None, *, claimed_at: float) -> dict[str, object]:
     if times is None:
         return {}
     moments = (times.prepare_from, times.prepare_to, times.steps_from, times.steps_to, times.decode_to)
-    return {FIELD: [round(moment, 6) for moment in (claimed_at, *map(unix_of, moments))]}
+    to_unix = unix_of(0.0)  # once for all of them: the two clocks are never read at the same moment
+    return {FIELD: [claimed_at, *(round(to_unix + moment, 6) for moment in moments)]}
 
 
 def heard(about: Mapping[str, object], *, index: int, worker: str | None, wanted_at: float) -> SegmentTrace | None:
