@@ -10,13 +10,14 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 
 from contract.schemas import SpeechRequest
 
 SCHEMA = 2
 UPLOADED = "upload"  # voice_id of a request that brings its own reference audio
 _HOW_IT_IS_DELIVERED = ("cache", "strict", "stream", "stream_format", "quality")  # quality is in time_step
+_SHAPES_SOUND = tuple(item.name for item in fields(SpeechRequest) if item.name not in _HOW_IT_IS_DELIVERED)
 _FORM = ("response_format", "sample_rate")
 _SEED_BITS = 32  # exact in every JSON reader
 
@@ -97,7 +98,7 @@ def _seconds(character: str) -> float:
 
 
 def _content(request: SpeechRequest) -> dict[str, object]:
-    return {k: v for k, v in asdict(request).items() if k not in _HOW_IT_IS_DELIVERED}
+    return {name: getattr(request, name) for name in _SHAPES_SOUND}
 
 
 def _digest(content: Mapping[str, object]) -> str:

@@ -75,6 +75,9 @@ def make_celery(settings: Settings) -> Celery:
         broker_connection_timeout=settings.redis.connect_timeout_s,
         broker_transport_options={
             "global_keyprefix": f"{settings.redis.prefix}:celery:",
+            # A message that is taken is gone: the job's lease and the sweep bring back what its taker lost, and the
+            # copies that kombu keeps until an acknowledgement would cost each message two more writes.
+            "ack_emulation": False,
             "queue_order_strategy": "priority",
             "socket_connect_timeout": settings.redis.connect_timeout_s,
             "socket_timeout": settings.redis.timeout_s,

@@ -6,6 +6,7 @@ wrong is a ServiceError naming field and limit by the client's own spelling.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
@@ -48,7 +49,7 @@ def parse_speech(
     ignored: frozenset[str] = frozenset(),
 ) -> Parsed[SpeechRequest]:
     """One synthesis request.  `defaults` are a dialect's own (OpenAI: mp3); `ignored` its harmless extras."""
-    schema = SpeechSchema(max_text=max_text)
+    schema = _speech_schema(max_text)
     gathered = _gather(body, schema, ignored | set(VOICE_FILE_FIELDS) | set(LATENT_FILE_FIELDS))
     loaded = _load(schema, gathered)
     if "text" not in loaded:
@@ -61,7 +62,7 @@ def parse_speech(
 
 def parse_job(body: Mapping[str, Any], *, limits: LimitSettings) -> Parsed[JobSubmission]:
     """`POST /api/v1/jobs`: exactly one of `text`, `items`, `ssml`."""
-    schema = JobSchema(max_text=limits.max_job_text)
+    schema = _job_schema(limits.max_job_text)
     gathered = _gather(body, schema, set(VOICE_FILE_FIELDS) | set(LATENT_FILE_FIELDS) | {"items"})
     loaded = _load(schema, gathered)
     raw_items = body.get("items")
@@ -162,6 +163,16 @@ def _gather(body: Mapping[str, Any], schema: Schema, ignored: set[str] | frozens
     inner = {name: value for name, value in inner.items() if name not in ignored}
     sources = [("", top), ("parameters.", inner)]
     return gather_aliases(sources, aliases=known, same=same, keeps_text=frozenset({"text", "ssml"}))
+
+
+@functools.cache  # building one takes longer than loading with it, and nothing writes to it
+def _speech_schema(max_text: int) -> SpeechSchema:
+    return SpeechSchema(max_text=max_text)
+
+
+@functools.cache
+def _job_schema(max_text: int) -> JobSchema:
+    return JobSchema(max_text=max_text)
 
 
 def _load(schema: Schema, gathered: _Gathered) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def _told(built: Services, job: Job, caller: Caller) -> Iterator[str]:
         changed = None
         while changed is None:
             try:
-                changed = built.submission.wait(
+                changed = built.submission.waiting.for_change(
                     job.id, _differs_from(job), timeout_s=KEEP_ALIVE_S, is_gone=caller.is_gone
                 )
             except ClientGone:

@@ -83,7 +83,7 @@ class Listener:
         """Nothing more is wanted; may be called again."""
         if not self._is_closed:
             self._is_closed = True
-            if self._leave() and not self._is_over:
+            if not self._is_over and self._leave():
                 self._cancel()
 
     def _wait(self, timeout_s: float) -> Job | None:

@@ -21,6 +21,7 @@ from contract.voice_styles import NEUTRAL, Chosen, chosen, normal_style
 from megatts3_server.admission import admit, require_ready
 from megatts3_server.dispatch import Dispatch
 from megatts3_server.format_check import require_writable
+from megatts3_server.job_waiting import JobWaiting
 from megatts3_server.listening import Listener
 from megatts3_server.uploads import Reference
 from megatts3_server.waiters import Waiters
@@ -76,6 +77,7 @@ class Submission:
         self._settings, self._stores = settings, stores
         self._dispatch, self._waiters = dispatch, waiters
         self._wait_room, self._workers = wait_room, workers
+        self.waiting = JobWaiting(stores.jobs, wait_room)
         self._clock = clock
 
     def resolve(self, request: SpeechRequest, reference: Reference | None = None) -> Resolved:
@@ -122,15 +124,15 @@ class Submission:
             self._drop_blobs(draft)
             raise
         job = created.job
-        self._waiters.join(job.id)
         if not created.is_new:
+            self._waiters.join(job.id)
             self._drop_blobs(draft)
             # Gone: whoever made it took it back between our finding it and our joining.
-            return job if self._stores.jobs.get(job.id) is not None else self.submit(resolved, terms, caller)
+            return job if self._stores.jobs.status(job.id) is not None else self.submit(resolved, terms, caller)
         try:
             self._stores.blobs.require_room()
-            depth, workers = self._stores.jobs.depth(), self._workers.snapshot()
-            admit(workers, depth, self._settings.jobs, estimate_s=job.estimate_s, priority=job.priority)
+            workers, limits = self._workers.snapshot(), self._settings.jobs
+            admit(workers, created.depth, limits, estimate_s=job.estimate_s, priority=job.priority)
             self._dispatch.synthesize(job)
         except ServiceError:
             if self._waiters.leave(job.id):  # else an equal submission was told of it meanwhile: a sweep sends it
@@ -192,7 +194,9 @@ class Submission:
 
     def _wait_to_end(self, job: Job, caller: Caller, *, timeout_s: float) -> Job:
         try:
-            ended = self.wait(job.id, lambda j: j.status.is_terminal, timeout_s=timeout_s, is_gone=caller.is_gone)
+            ended = self.waiting.for_status(
+                job, lambda status: status.is_terminal, timeout_s=timeout_s, is_gone=caller.is_gone
+            )
         except ClientGone:
             if self._waiters.leave(job.id):
                 self._cancel_unwanted(job.id)
@@ -201,31 +205,7 @@ class Submission:
             if error.code is ErrorCode.JOB_NOT_FOUND:  # the caller never asked for a job by its id
                 raise ServiceError(ErrorCode.STORE_UNAVAILABLE, job_id=job.id) from error
             raise
-        if ended is not None:
-            self._waiters.leave(job.id)
         return ended or job
-
-    def wait(
-        self,
-        job_id: str,
-        until: Callable[[Job], bool],
-        *,
-        timeout_s: float,
-        is_gone: Callable[[], bool],
-        may_end_early: bool = False,
-    ) -> Job | None:
-        """The job once `until` holds; None when the time is up.  Raises JOB_NOT_FOUND, ClientGone.
-
-        may_end_early: as in WaitRoom.wait
-        """
-
-        def look() -> Job | None:
-            job = self._stores.jobs.get(job_id)
-            if job is None:
-                raise ServiceError(ErrorCode.JOB_NOT_FOUND, job_id=job_id)
-            return job if until(job) else None
-
-        return self._wait_room.wait(job_id, look, timeout_s=timeout_s, is_gone=is_gone, may_end_early=may_end_early)
 
     def audio(self, job: Job) -> bytes:
         """A done job's audio.  Never empty: what was erased meanwhile is JOB_NOT_FOUND."""

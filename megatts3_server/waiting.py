@@ -18,6 +18,7 @@ from contract.telemetry import event_log
 
 log = event_log(__name__)
 T = TypeVar("T")
+IsNews = Callable[[str], bool]
 
 _RECHECK_S = 3.0  # look at the record this often although nothing was announced
 _GLANCE_S = 0.5  # is the client still there?
@@ -34,7 +35,7 @@ class WaitRoom:
         self._events = events
         self._recheck_s = recheck_s
         self._lock = threading.Lock()
-        self._bells: defaultdict[str, set[threading.Event]] = defaultdict(set)
+        self._bells: defaultdict[str, dict[threading.Event, IsNews]] = defaultdict(dict)
         self._listener: threading.Thread | None = None
         self._stop = threading.Event()
         self._draining = threading.Event()
@@ -47,14 +48,16 @@ class WaitRoom:
         timeout_s: float,
         is_gone: Callable[[], bool] = lambda: False,
         may_end_early: bool = False,
+        is_news: Callable[[str], bool] = lambda _: True,
     ) -> T | None:
         """The first answer of `look` that is not None; None when the time is up.
 
+        is_news: whether a record with the announced status is worth a look.
         may_end_early: the caller can ask again; its time is up when this process is to stop.
         Raises ClientGone.  A store that is away meanwhile is waited for, as everything else is.
         """
         deadline = time.monotonic() + timeout_s
-        with self._registered(record_id) as bell:
+        with self._registered(record_id, is_news) as bell:
             while True:
                 bell.clear()
                 found = _look_again(look)
@@ -82,13 +85,13 @@ class WaitRoom:
     def close(self) -> None:
         """Stop the listener; waiters go on by themselves."""
         self._stop.set()
-        self._ring(None)
+        self._ring_all()
 
     @contextmanager
-    def _registered(self, record_id: str) -> Iterator[threading.Event]:
+    def _registered(self, record_id: str, is_news: IsNews) -> Iterator[threading.Event]:
         bell = threading.Event()
         with self._lock:
-            self._bells[record_id].add(bell)
+            self._bells[record_id][bell] = is_news
             if self._listener is None or not self._listener.is_alive():
                 self._listener = threading.Thread(target=self._listen, name="wait-room", daemon=True)
                 self._listener.start()
@@ -96,7 +99,7 @@ class WaitRoom:
             yield bell
         finally:
             with self._lock:
-                self._bells[record_id].discard(bell)
+                del self._bells[record_id][bell]
                 if not self._bells[record_id]:
                     del self._bells[record_id]
 
@@ -105,16 +108,23 @@ class WaitRoom:
             for event in self._events.listen(self._stop):
                 if event.kind is EventKind.SEGMENT:  # the workers' own affair: the job's record tells of it
                     continue
-                self._ring(None if event.kind is EventKind.RESYNC else event.id)
+                if event.kind is EventKind.RESYNC:
+                    self._ring_all()
+                else:
+                    self._ring(event.id, event.status)
         except ServiceError:  # the next waiter starts another listener; those here look by themselves
             log.warning("wait_room_lost_its_events")
 
-    def _ring(self, record_id: str | None) -> None:
+    def _ring_all(self) -> None:
+        """Anything may have happened."""
         with self._lock:
-            everyone = record_id is None
-            rung = [b for bells in self._bells.values() for b in bells] if everyone else []
-            if not everyone:
-                rung = list(self._bells.get(record_id or "", ()))
+            rung = [bell for bells in self._bells.values() for bell in bells]
+        for bell in rung:
+            bell.set()
+
+    def _ring(self, record_id: str, status: str) -> None:
+        with self._lock:
+            rung = [bell for bell, is_news in self._bells.get(record_id, {}).items() if is_news(status)]
         for bell in rung:
             bell.set()
 

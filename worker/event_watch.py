@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from contract.errors import ServiceError
-from contract.stores.interfaces import Event, EventKind, Events
+from contract.stores.interfaces import CANCELLING, Event, EventKind, Events
 from contract.stores.segments import SegmentStatus
 from contract.telemetry import event_log
 from worker.bells import Bells
@@ -45,7 +45,8 @@ class EventWatch:
     def _run(self) -> None:
         for event in self._events.listen(self._stopping):
             if event.kind is EventKind.JOB:
-                self._hear_of_job(event.id)
+                if event.status == CANCELLING:
+                    self._hear_of_job(event.id)
             elif event.kind is EventKind.SEGMENT:
                 self._hear_of_segment(event)
             elif event.kind is EventKind.WORKER:

@@ -214,7 +214,7 @@ class Speaker:
         outgoing = OutgoingAudio(self._stores.chunks, lease.job, lease.token)
         for segment in running:
             segments.append(segment)
-            outgoing.push(segment.waveform)
+            outgoing.push(segment.waveform, more=segment.index + 1 < segment.count)
         outgoing.finish()
         return segments
 

@@ -29,13 +29,17 @@ class OutgoingAudio:
         self._sequence = 0
         self._is_open = job.request.response_format.is_streamable
 
-    def push(self, segment: Waveform) -> None:
-        """The next segment of the text.  Raises SYNTHESIS_FAILED for sound that is none."""
+    def push(self, segment: Waveform, *, more: bool = True) -> None:
+        """The next segment of the text.  more False: `finish` comes next, and sends it.
+
+        Raises SYNTHESIS_FAILED for sound that is none.
+        """
         if not np.isfinite(segment.samples).all():
             raise ServiceError(ErrorCode.SYNTHESIS_FAILED, "the engine gave audio that cannot be used")
         if self._is_open:
             self._waiting.append(segment)
-            self._send(is_last=False)
+            if more:
+                self._send(is_last=False)
 
     def finish(self) -> None:
         """After the last segment."""

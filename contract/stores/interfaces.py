@@ -31,11 +31,27 @@ from contract.stores.webhooks import WebhookStore
 
 
 @dataclass(frozen=True)
+class QueueDepth:
+    """Work that waits and work that runs.  Audio seconds are sums of `Job.estimate_s`, to the millisecond."""
+
+    queued_jobs: int = 0
+    running_jobs: int = 0
+    queued_audio_s: float = 0.0
+    queued_interactive_audio_s: float = 0.0
+    running_audio_s: float = 0.0
+    oldest_queued_at: float | None = None
+
+
+@dataclass(frozen=True)
 class Created:
-    """Answer of JobStore.create.  `is_new` False: an equal job was there already (resend or shared)."""
+    """Answer of JobStore.create.  `is_new` False: an equal job was there already (resend or shared).
+
+    `depth`: of the queues with the new job in them.
+    """
 
     job: Job
     is_new: bool
+    depth: QueueDepth
 
 
 @dataclass(frozen=True)
@@ -60,18 +76,6 @@ class JobPage:
     cursor: str | None  # hand back to go on; None at the end
 
 
-@dataclass(frozen=True)
-class QueueDepth:
-    """Work that waits and work that runs.  Audio seconds are sums of `Job.estimate_s`, to the millisecond."""
-
-    queued_jobs: int = 0
-    running_jobs: int = 0
-    queued_audio_s: float = 0.0
-    queued_interactive_audio_s: float = 0.0
-    running_audio_s: float = 0.0
-    oldest_queued_at: float | None = None
-
-
 class JobStore(Protocol):
     """The job record and its transitions, each atomic: queued → running → done | failed | cancelled."""
 
@@ -84,6 +88,10 @@ class JobStore(Protocol):
         ...
 
     def get(self, job_id: str) -> Job | None: ...
+
+    def status(self, job_id: str) -> JobStatus | None:
+        """Where a job stands, without its text, which may be a book."""
+        ...
 
     def list(
         self,
@@ -173,9 +181,14 @@ class EventKind(StrEnum):
     RESYNC = "resync"  # the connection was lost: anything may have changed, look again
 
 
+CANCELLING = "cancelling"  # announced of a running job that is to stop; its status is `running` until it has
+
+
 @dataclass(frozen=True)
 class Event:
-    """Something changed.  `status` is a JobStatus or VoiceStatus value; read the record for the rest."""
+    """Something changed.  `status` is a JobStatus or VoiceStatus value, CANCELLING, or `deleted`; read the record for
+    the rest.
+    """
 
     kind: EventKind
     id: str = ""

@@ -11,6 +11,7 @@ from contract.errors import ErrorCode, ErrorInfo, ServiceError
 from contract.schemas import Job, JobProgress, JobResult, JobStatus, Priority
 from contract.stores.cursor import decode, encode
 from contract.stores.interfaces import (
+    CANCELLING,
     Claim,
     Created,
     Event,
@@ -60,16 +61,17 @@ class MemoryJobStore:
         with self._lock:
             now_s = self._clock()
             if job.id in self._jobs:
-                return Created(self._jobs[job.id], is_new=True)  # ids are random: our own call, repeated
+                # Ids are random: our own call, repeated.
+                return Created(self._jobs[job.id], is_new=True, depth=self.depth())
             known = self._known(job, share=share, body_hash=body_hash)
             if known is not None:
-                return Created(known, is_new=False)
+                return Created(known, is_new=False, depth=self.depth())
             job = replace(job, status=JobStatus.QUEUED, created_at=now_s, queued_at=now_s)
             self._sent_at[job.id] = now_s
             if job.idempotency_key:
                 first = _FirstSubmission(job.id, body_hash, now_s + self._idempotency_keep_s)
                 self._first[job.owner or "", job.idempotency_key] = first
-            return Created(self._write(job), is_new=True)
+            return Created(self._write(job), is_new=True, depth=self.depth())
 
     def _known(self, job: Job, *, share: bool, body_hash: str) -> Job | None:
         first = self._first.get((job.owner or "", job.idempotency_key or ""))
@@ -87,6 +89,10 @@ class MemoryJobStore:
     def get(self, job_id: str) -> Job | None:
         with self._lock:
             return self._jobs.get(job_id)
+
+    def status(self, job_id: str) -> JobStatus | None:
+        job = self.get(job_id)
+        return None if job is None else job.status
 
     def list(
         self,
@@ -162,7 +168,10 @@ class MemoryJobStore:
             if job.status is JobStatus.QUEUED:
                 job = replace(job, status=JobStatus.CANCELLED, finished_at=self._clock())
                 self._sent_at.pop(job_id, None)
-            return self._write(job)
+                return self._write(job)
+            self._write(job, announce=False)
+            self._events.publish(Event(EventKind.JOB, job.id, CANCELLING))
+            return job
 
     def bury(self, worker: str, pid: int) -> int:
         with self._lock:

@@ -1,6 +1,6 @@
 """The audio cache in Redis: bytes, and a readable hash beside them.
 
-Time to live and byte budget are kept here, in exact least-recently-used order (lua/audio_*.lua), whatever the
+Time to live and byte budget are kept here, in least-recently-used order (lua/audio_*.lua, cache_uses.py), whatever the
 server's own policy.  Redis away is a miss; once it was away it is left alone for a moment, so that requests are
 slowed by it once and not one after another.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 from redis import Redis
@@ -19,13 +20,15 @@ from contract.records import Fields
 from contract.redis_keys import RedisKeys
 from contract.schemas import AudioFormat
 from contract.settings import CacheSettings
+from contract.stores.cache_uses import CacheUses, Look
 from contract.stores.connection import Clock, decoded, lua, translated
 from contract.stores.interfaces import CachedAudio, CacheEntry, CacheStats
 
-_SCRIPTS = ("get", "put", "delete", "delete_voice", "purge", "stats")
+_SCRIPTS = ("look", "used", "put", "delete", "delete_voice", "purge", "stats")
 _COMPRESSIBLE = {AudioFormat.WAV, AudioFormat.PCM}  # the others are compressed already
 _ZLIB_LEVEL = 1  # speech gains little more from higher levels, and they are several times slower
 _COUNTS = ("hits", "misses", "evictions", "expired")
+_WORTH_IT = 7 / 8  # compressed to more than this, bytes are kept as they are: each hit would pay for next to nothing
 _LEFT_ALONE_S = 2.0  # after a failure: a miss costs a synthesis, but waiting for a dead cache costs every request
 
 
@@ -51,6 +54,7 @@ class RedisAudioCache:
         self._monotonic = monotonic
         self._scripts = {n: redis.register_script(lua("audio_prelude", f"audio_{n}")) for n in _SCRIPTS}
         self._lock = threading.Lock()
+        self._uses = CacheUses(self._count)
         self._unavailable = 0
         self._alone_until_s = 0.0
 
@@ -58,24 +62,35 @@ class RedisAudioCache:
         if not self._settings.enabled or self._is_left_alone():
             return None
         try:
-            found = self._run("get", fingerprint)
+            found = self._run("look", fingerprint)
         except RedisError:
             self._was_away()
             return None
+        uncounted = self._uses.note(Look(fingerprint, is_hit=bool(found)))
         if not found:
             return None
         data, about = found
-        return _from_hash(data, decoded(about))
+        return _from_hash(data, decoded(about), uncounted=uncounted)
+
+    def _count(self, looks: Sequence[Look]) -> None:
+        flat = [part for look in looks for part in (int(look.is_hit), look.fingerprint)]
+        try:
+            self._run("used", "", *flat)
+        except RedisError:
+            self._was_away()
 
     def put(self, fingerprint: str, audio: CachedAudio) -> bool:
         if not self._settings.enabled or self._is_left_alone():
             return False
         data, encoding = audio.data, "identity"
         if self._settings.compression and audio.audio_format in _COMPRESSIBLE:
-            data, encoding = zlib.compress(audio.data, _ZLIB_LEVEL), "zlib"
+            smaller = zlib.compress(audio.data, _ZLIB_LEVEL)
+            if len(smaller) <= _WORTH_IT * len(audio.data):
+                data, encoding = smaller, "zlib"
         about = _to_hash(audio, encoding=encoding, size_bytes=len(data))
         flat = [part for pair in about.items() for part in pair]
         limits = (self._settings.ttl_s, self._settings.max_bytes)
+        self._uses.flush()
         try:
             return bool(self._run("put", fingerprint, data, *limits, audio.voice_id, *flat))
         except RedisError:
@@ -94,6 +109,7 @@ class RedisAudioCache:
             return int(self._run("delete_voice", "", voice_id))
 
     def entries(self, *, limit: int = 100) -> tuple[CacheEntry, ...]:
+        self._uses.flush()
         with translated():
             oldest: Any = self._redis.zrange(self._keys.audio_used(), 0, limit - 1)  # Any: as redis-py types it
             names = [name.decode() for name in oldest]
@@ -113,6 +129,7 @@ class RedisAudioCache:
         return count
 
     def stats(self) -> CacheStats:
+        self._uses.flush()
         try:
             entries, pairs = self._run("stats", "")
         except RedisError:
@@ -178,7 +195,8 @@ def _entry(fingerprint: str, about: Fields, expires_in_s: float) -> CacheEntry:
     )
 
 
-def _from_hash(data: bytes, about: Fields) -> CachedAudio | None:
+def _from_hash(data: bytes, about: Fields, *, uncounted: int) -> CachedAudio | None:
+    """uncounted: hits the hash does not know of yet."""
     try:
         plain = zlib.decompress(data) if about.get("encoding") == "zlib" else data
     except zlib.error:  # someone else wrote here
@@ -190,6 +208,6 @@ def _from_hash(data: bytes, about: Fields) -> CachedAudio | None:
         duration_s=float(about["seconds"]),
         sample_rate=int(about["sample_rate"]),
         created_at=float(about["created"]),
-        hits=int(about["hits"]),
+        hits=int(about["hits"]) + uncounted,
         seed=int(about["seed"]) if "seed" in about else None,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from redis import Redis
@@ -60,13 +61,19 @@ class RedisJobStore:
         )
         flat = [part for pair in fields.items() for part in pair]
         with translated():
-            outcome, found = self._run("create", job.id, *arguments, *flat, key=key, durably=True)
+            outcome, found, *rest = self._run("create", job.id, *arguments, *flat, key=key, durably=True)
         if outcome == b"conflict":
             raise ServiceError(ErrorCode.CONFLICT, "this Idempotency-Key was used with another body")
+        if outcome == b"new":
+            created_at, *depth = rest
+            at = float(created_at)
+            return Created(
+                replace(job, status=JobStatus.QUEUED, created_at=at, queued_at=at), is_new=True, depth=_depth(*depth)
+            )
         known = self.get(found.decode())
         if known is None:
             raise ServiceError(ErrorCode.STORE_UNAVAILABLE, "the job vanished as it was written")
-        return Created(known, is_new=outcome == b"new")
+        return Created(known, is_new=outcome == b"again", depth=self.depth())
 
     def get(self, job_id: str) -> Job | None:
         if not JOB_ID.fullmatch(job_id):  # else `x:chunks` would name another key of ours
@@ -74,6 +81,13 @@ class RedisJobStore:
         with translated():
             fields = decoded(self._redis.hgetall(self._keys.job(job_id)))
         return job_from_fields(fields) if "id" in fields else None
+
+    def status(self, job_id: str) -> JobStatus | None:
+        if not JOB_ID.fullmatch(job_id):
+            return None
+        with translated():
+            found: Any = self._redis.hget(self._keys.job(job_id), "status")  # Any: as redis-py types it
+        return None if found is None else JobStatus(found.decode())
 
     def list(
         self,
@@ -198,16 +212,8 @@ class RedisJobStore:
             for priority in Priority:
                 pipe.zrange(self._keys.job_queue(priority), 0, 0, withscores=True)
             queued, running, load, *oldest = pipe.execute()
-        ms = {name: int(value) for name, value in decoded(load).items()}
-        interactive_ms = ms.get("queued_interactive_ms", 0)
-        return QueueDepth(
-            queued_jobs=queued,
-            running_jobs=running,
-            queued_audio_s=(interactive_ms + ms.get("queued_batch_ms", 0)) / 1000,
-            queued_interactive_audio_s=interactive_ms / 1000,
-            running_audio_s=ms.get("running_ms", 0) / 1000,
-            oldest_queued_at=min((float(first[0][1]) for first in oldest if first), default=None),
-        )
+        first = [float(found[0][1]) for found in oldest if found]
+        return _depth(queued, running, load, first)
 
     def _until(self, unix_s: float, index: str, limit: int) -> tuple[str, ...]:
         found: Any = self._redis.zrangebyscore(index, "-inf", unix_s, start=0, num=limit)
@@ -242,3 +248,17 @@ class RedisJobStore:
         if durably:
             return self._durability.run(lambda client: prepared(keys=listed, args=args, client=client))
         return prepared(keys=listed, args=args)
+
+
+def _depth(queued: int, running: int, load: object, oldest: Sequence[bytes | float]) -> QueueDepth:
+    """load: the hash of expected milliseconds;  oldest: when the first of each queue that has one came."""
+    ms = {name: int(value) for name, value in decoded(load).items()}
+    interactive_ms = ms.get("queued_interactive_ms", 0)
+    return QueueDepth(
+        queued_jobs=queued,
+        running_jobs=running,
+        queued_audio_s=(interactive_ms + ms.get("queued_batch_ms", 0)) / 1000,
+        queued_interactive_audio_s=interactive_ms / 1000,
+        running_audio_s=ms.get("running_ms", 0) / 1000,
+        oldest_queued_at=min((float(at) for at in oldest), default=None),
+    )

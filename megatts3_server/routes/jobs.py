@@ -74,9 +74,9 @@ def show_job(job_id: str) -> flask.Response:
     wait_s = _wait_s()
     if wait_s and not job.status.is_terminal:
         seen = job.status
-        changed = built.submission.wait(
-            job_id,
-            lambda j: j.status is not seen,
+        changed = built.submission.waiting.for_status(
+            job,
+            lambda status: status is not seen,
             timeout_s=min(wait_s, sync_time_left_s()),
             is_gone=caller().is_gone,
             may_end_early=True,

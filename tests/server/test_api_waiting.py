@@ -158,8 +158,27 @@ def waiters(request: pytest.FixtureRequest) -> Waiters:
 
 
 def test_only_the_last_to_leave_is_the_last(waiters: Waiters):
-    waiters.join("job_1")
+    waiters.join("job_1")  # beside the one who made it
     waiters.join("job_1")
 
     assert waiters.leave("job_1") is False
+    assert waiters.leave("job_1") is False
     assert waiters.leave("job_1") is True
+
+
+def test_who_made_a_job_counts_without_being_counted(waiters: Waiters):
+    assert waiters.leave("job_2") is True
+
+
+def test_a_status_nobody_waits_for_wakes_nobody(room: WaitRoom, events: MemoryEvents):
+    looks: list[int] = []
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(
+            room.wait, "job_1", lambda: looks.append(1) or None, timeout_s=1.0, is_news=lambda status: status == "done"
+        )
+        until(lambda: room.waiters() == 1 and bool(events._listeners) and len(looks) == 2)  # of the resync
+        for _ in range(5):
+            events.publish(Event(EventKind.JOB, "job_1", "running"))
+        assert answer.result(5) is None
+
+    assert len(looks) == 3  # the last when the time was up

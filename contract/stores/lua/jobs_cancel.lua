@@ -5,6 +5,6 @@ if status == 'queued' then
   finish('queued', 'cancelled', tonumber(ARGV[4]))
 elseif status == 'running' then
   redis.call('HSET', job, 'cancel_requested', '1')
-  announce('running')
+  announce('cancelling')
 end
 return status

@@ -1,9 +1,10 @@
 -- ARGV: 4 share '1'|'0', 5 fingerprint or '', 6 body hash, 7 seconds the idempotency key is kept, 8… fields of the
--- hash.  KEYS[16]: the idempotency key's hash, or ''.  Answers {'new'|'known'|'conflict', job id}.
+-- hash.  KEYS[16]: the idempotency key's hash, or ''.  Answers {'known'|'again'|'conflict', job id}, or {'new', job id, its
+-- time, queued jobs, running jobs, expected audio, when the oldest of each queue came}: what admission asks for.
 local idempotency = KEYS[16]
 
 if redis.call('EXISTS', job) == 1 then
-  return { 'new', id } -- ids are random: our own call, repeated by the client library
+  return { 'again', id } -- ids are random: our own call, repeated by the client library
 end
 if idempotency ~= '' then
   local first = redis.call('HGET', idempotency, 'job_id')
@@ -41,4 +42,9 @@ if ARGV[5] ~= '' then
   redis.call('SET', inflight .. ARGV[5], id)
 end
 announce('queued')
-return { 'new', id }
+local oldest = {}
+for _, waiting in pairs(queue) do
+  oldest[#oldest + 1] = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')[2]
+end
+return { 'new', id, seconds(now), redis.call('ZCARD', with_status.queued), redis.call('ZCARD', with_status.running),
+  redis.call('HGETALL', load), oldest }
