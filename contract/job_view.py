@@ -34,7 +34,7 @@ def view(job: Job, *, now_s: float, language: Language, queue_position: int | No
         "deadline_at": moment(job.deadline_at),
         "priority": job.priority.value,
         "voice_id": None if request.voice_id == UPLOADED else request.voice_id,
-        "characters": len(request.text),
+        "characters": job.characters,
         "parameters": parameters(request),
         "response_format": request.response_format.value,
         "sample_rate": request.sample_rate,

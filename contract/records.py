@@ -32,6 +32,7 @@ Fields = dict[str, str]
 _JOB_TEXTS = (
     "worker",
     "fingerprint",
+    "shares",
     "reference_audio_blob",
     "reference_latent_blob",
     "request_id",
@@ -76,6 +77,7 @@ def job_fields(job: Job) -> Fields:
         "token": str(job.token),
         "cancel_requested": "1" if job.cancel_requested else "0",
         "text": text,
+        "characters": None if job.written is None else str(job.written),
         "request": as_json({k: v for k, v in request.items() if v is not None}),
         "progress": as_json(job.progress),
         "metadata": as_json(dict(job.metadata)) if job.metadata else None,
@@ -92,12 +94,14 @@ def job_from_fields(fields: Mapping[str, str]) -> Job:
     request = json.loads(fields["request"])
     return Job(
         id=fields["id"],
-        request=speech_request(fields["text"], request),
+        request=speech_request(fields.get("text", ""), request),
         status=JobStatus(fields["status"]),
         priority=Priority(fields["priority"]),
         created_at=float(fields["created_at"]),
         queued_at=float(fields["queued_at"]),
         estimate_s=int(fields["estimate_ms"]) / 1000,
+        follows=fields.get("follows") == "1",
+        written=int(fields["characters"]) if "characters" in fields else None,
         attempts=int(fields["attempts"]),
         token=int(fields["token"]),
         cancel_requested=fields["cancel_requested"] == "1",

@@ -5,7 +5,8 @@
 | `job:{job_id}` | hash | API, then worker | both | `jobs.keep_s` after the end, see `jobs:ended` |
 | `job:{job_id}:chunks` | stream | worker | API | `jobs.chunks_keep_s` after the last write or read |
 | `job:{job_id}:listeners` | string | API | worker | `jobs.chunks_keep_s`; somebody wants chunks |
-| `job:{job_id}:waiters` | string | API | API | a day, at most as long as the job; counts callers |
+| `job:{job_id}:followers` | zset | both (Lua) | both | until its last member ends or leads |
+| `job:{job_id}:sharers` | set | both (Lua) | both | until the last of its jobs is erased |
 | `jobs:all` | zset | both (Lua) | API | none; ids of erased jobs pruned |
 | `jobs:status:{status}` | zset | both (Lua) | both | none; as above |
 | `jobs:queue:{priority}` | zset | both (Lua) | both | none; a job leaves when claimed |
@@ -13,6 +14,7 @@
 | `jobs:leases` | zset | worker (Lua) | worker | none; a job leaves at its end |
 | `jobs:ended` | zset | both (Lua) | worker | none; a job leaves when erased |
 | `jobs:load` | hash | both (Lua) | API | none; exact sums in milliseconds |
+| `jobs:leaders` | hash | both (Lua) | both | an entry until its work ends |
 | `jobs:tokens` | string | worker (Lua) | worker | none; counter of fencing tokens |
 | `inflight:{fingerprint}` | string | API, worker | API | until the job ends |
 | `idempotency:{owner}:{key_hash}` | hash | API | API | `jobs.idempotency_keep_s` |
@@ -85,9 +87,13 @@ class RedisKeys:
         """String: somebody wants this job's audio as it comes, so the worker writes chunks."""
         return f"{self.job(job_id)}:listeners"
 
-    def job_waiters(self, job_id: str) -> str:
-        """String: callers who want this job; the last to hang up cancels it.  Kept for a day."""
-        return f"{self.job(job_id)}:waiters"
+    def job_followers(self, job_id: str) -> str:
+        """Sorted set: live jobs that get what the work of this name gives, by the time they joined."""
+        return f"{self.job(job_id)}:followers"
+
+    def job_sharers(self, job_id: str) -> str:
+        """Set: jobs with records whose files are those of this work; not there for a job of its own."""
+        return f"{self.job(job_id)}:sharers"
 
     def jobs_all(self) -> str:
         """Sorted set: job id by creation time in seconds."""
@@ -116,6 +122,10 @@ class RedisKeys:
     def job_load(self) -> str:
         """Hash: `queued_interactive_ms`, `queued_batch_ms`, `running_ms` of expected audio."""
         return f"{self.root}jobs:load"
+
+    def job_leaders(self) -> str:
+        """Hash: a piece of work to the job that leads it, where that is not the one it is named after."""
+        return f"{self.root}jobs:leaders"
 
     def job_tokens(self) -> str:
         """String: the last fencing token given; only rises."""

@@ -202,6 +202,9 @@ class Job:
     result: JobResult | None = None
     error: ErrorInfo | None = None
     fingerprint: str | None = None  # of the audio; None: neither shared nor cached
+    shares: str | None = None  # the job whose work this one has a part in, see work_id
+    follows: bool = False  # another job leads that work now
+    written: int | None = None  # characters of the text, which a job that follows does not hold
     reference_audio_blob: str | None = None  # uploaded with the request; None: a registered voice
     reference_latent_blob: str | None = None
     request_id: str | None = None
@@ -209,6 +212,15 @@ class Job:
     idempotency_key: str | None = None
     webhook_url: str | None = None
     metadata: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def work_id(self) -> str:
+        """Under which the work of equal jobs has its files, segments and chunks: the id of the first of them."""
+        return self.shares or self.id
+
+    @property
+    def characters(self) -> int:
+        return len(self.request.text) if self.written is None else self.written
 
 
 @unique

@@ -3,7 +3,7 @@
 from contract.errors import ErrorCode, ServiceError
 from contract.schemas import Priority
 from contract.settings import JobSettings
-from contract.stores.interfaces import QueueDepth
+from contract.stores.jobs import QueueDepth
 from megatts3_server.workers_view import Snapshot
 
 _RETRY_MIN_S, _RETRY_MAX_S = 1.0, 600.0

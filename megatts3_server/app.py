@@ -35,7 +35,6 @@ from megatts3_server.services import Services
 from megatts3_server.submission import Submission
 from megatts3_server.token_bucket import Buckets, RedisBuckets
 from megatts3_server.voice_registration import VoiceRegistration
-from megatts3_server.waiters import RedisWaiters, Waiters
 from megatts3_server.waiting import WaitRoom
 from megatts3_server.workers_view import WorkersView
 
@@ -59,16 +58,13 @@ class Links:
     """What the API reaches other processes through, besides the stores."""
 
     dispatch: Dispatch
-    waiters: Waiters
     buckets: Buckets
 
 
 def open_links(settings: Settings) -> Links:
     from megatts3_server.celery_dispatch import CeleryDispatch  # noqa: PLC0415 - see there
 
-    redis = connect(settings.redis)
-    waiters = RedisWaiters(redis, RedisKeys(settings.redis.prefix))
-    return Links(CeleryDispatch(settings), waiters, RedisBuckets(redis))
+    return Links(CeleryDispatch(settings), RedisBuckets(connect(settings.redis)))
 
 
 class ReadableJson(DefaultJSONProvider):
@@ -98,7 +94,6 @@ def create_app(
         settings,
         stores,
         dispatch=links.dispatch,
-        waiters=links.waiters,
         wait_room=wait_room,
         workers=workers,
         clock=stores.now,

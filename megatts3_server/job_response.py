@@ -8,7 +8,7 @@ import flask
 
 from contract import job_view
 from contract.schemas import Job, JobStatus
-from contract.stores.interfaces import JobStore
+from contract.stores.jobs import JobStore
 from megatts3_server import problems, speech_response
 
 

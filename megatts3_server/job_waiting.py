@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from contract.errors import ErrorCode, ServiceError
 from contract.schemas import Job, JobStatus
-from contract.stores.interfaces import JobStore
+from contract.stores.jobs import JobStore
 from megatts3_server.waiting import WaitRoom
 
 _SHORT_TEXT = 4096  # characters; a record with a longer one is not read just to see how the job stands

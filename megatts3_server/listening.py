@@ -30,15 +30,14 @@ class Listener:
         wait_room: WaitRoom,
         *,
         is_gone: Callable[[], bool],
-        leave: Callable[[], bool],
         cancel: Callable[[], None],
     ) -> None:
-        """`leave`: one caller less; was it the last?  `cancel`: nobody wants the job any more."""
+        """`cancel`: the caller wants its job no more."""
         self.job = job
         self.samples = 0  # of joined sound heard so far, at `source_rate`
         self.source_rate = 0
         self._stores, self._wait_room = stores, wait_room
-        self._is_gone, self._leave, self._cancel = is_gone, leave, cancel
+        self._is_gone, self._cancel = is_gone, cancel
         self._token: int | None = None
         self._sequence = -1
         self._has_heard = self._is_over = self._is_closed = False
@@ -83,12 +82,14 @@ class Listener:
         """Nothing more is wanted; may be called again."""
         if not self._is_closed:
             self._is_closed = True
-            if not self._is_over and self._leave():
+            if not self._is_over:
                 self._cancel()
 
     def _wait(self, timeout_s: float) -> Job | None:
         """Until there is a piece, the job ended, or the time is up."""
-        found = self._wait_room.wait(self.job.id, self._look, timeout_s=timeout_s, is_gone=self._is_gone)
+        found = self._wait_room.wait(
+            self.job.id, self._look, timeout_s=timeout_s, is_gone=self._is_gone, also=self.job.work_id
+        )
         return found if isinstance(found, Job) else None
 
     def _look(self) -> Job | bool | None:
@@ -118,7 +119,7 @@ class Listener:
 
     def _take(self, token: int) -> bool:
         """New pieces of an attempt; what an earlier one gave already is passed over."""
-        chunks = self._stores.chunks.read(self.job.id, token, after=self._sequence)
+        chunks = self._stores.chunks.read(self.job.work_id, token, after=self._sequence)
         for chunk in chunks:
             starts_at, ends_at = int(chunk.about["starts_at"]), int(chunk.about["ends_at"])
             follows = chunk.sequence == self._sequence + 1

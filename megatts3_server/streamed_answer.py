@@ -96,7 +96,7 @@ def _events_of(listener: Listener, describe: Describe) -> Iterator[bytes]:
     try:
         for piece in listener.pieces(patience_s=_PATIENCE_S, every_s=_KEEP_ALIVE_S):
             yield from _deltas(piece) if piece else (b": waiting\n\n",)
-        yield _done(listener.job.request.text, listener.duration_s, job=listener.job.id)
+        yield _done(listener.job.characters, listener.duration_s, job=listener.job.id)
     except ServiceError as error:
         log.warning("stream_broken", job=listener.job.id, code=error.code.value)
         yield _event("speech.audio.error", describe(error))
@@ -108,7 +108,7 @@ def _events_of(listener: Listener, describe: Describe) -> Iterator[bytes]:
 
 def _events_of_bytes(speech: Speech, request: SpeechRequest) -> Iterator[bytes]:
     yield from _deltas(speech.data)
-    yield _done(request.text, speech.duration_s, job=speech.job_id)
+    yield _done(len(request.text), speech.duration_s, job=speech.job_id)
 
 
 def _deltas(data: bytes) -> Iterator[bytes]:
@@ -117,9 +117,9 @@ def _deltas(data: bytes) -> Iterator[bytes]:
         yield _event("speech.audio.delta", {"audio": encoded})
 
 
-def _done(text: str, duration_s: float, *, job: str | None) -> bytes:
+def _done(characters: int, duration_s: float, *, job: str | None) -> bytes:
     """`usage` counts what was said in characters and what came out in tokens of the latent, 25 a second."""
-    given, made = len(text), round(duration_s * 25)
+    given, made = characters, round(duration_s * 25)
     usage = {"input_tokens": given, "output_tokens": made, "total_tokens": given + made}
     return _event("speech.audio.done", {"usage": usage, "duration_s": round(duration_s, 3), "job_id": job})
 

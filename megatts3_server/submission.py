@@ -1,7 +1,7 @@
 """The use cases of synthesis: check, look up, submit once, wait, cancel.  HTTP is not known here.
 
 A request becomes complete (every default stamped), gets its fingerprint, and then either the audio is known,
-or an equal job is under way and is joined, or a new job is made and sent.
+or a job of the caller's own is made, which follows an equal one under way or is sent.
 """
 
 import dataclasses
@@ -16,6 +16,8 @@ from contract.messages import field_error
 from contract.schemas import DEFAULT_VOICE, VOICE_ID, Job, JobStatus, Priority, SpeechRequest, VoiceStatus, new_id
 from contract.settings import Settings
 from contract.stores.interfaces import CachedAudio, Stores
+from contract.stores.job_erasure import erase_unkept
+from contract.stores.jobs import QueueDepth
 from contract.telemetry import event_log
 from contract.voice_styles import NEUTRAL, Chosen, chosen, normal_style
 from megatts3_server.admission import admit, require_ready
@@ -24,7 +26,6 @@ from megatts3_server.format_check import require_writable
 from megatts3_server.job_waiting import JobWaiting
 from megatts3_server.listening import Listener
 from megatts3_server.uploads import Reference
-from megatts3_server.waiters import Waiters
 from megatts3_server.waiting import ClientGone, WaitRoom
 from megatts3_server.workers_view import WorkersView
 
@@ -69,14 +70,12 @@ class Submission:
         stores: Stores,
         *,
         dispatch: Dispatch,
-        waiters: Waiters,
         wait_room: WaitRoom,
         workers: WorkersView,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings, self._stores = settings, stores
-        self._dispatch, self._waiters = dispatch, waiters
-        self._wait_room, self._workers = wait_room, workers
+        self._dispatch, self._wait_room, self._workers = dispatch, wait_room, workers
         self.waiting = JobWaiting(stores.jobs, wait_room)
         self._clock = clock
 
@@ -111,7 +110,7 @@ class Submission:
         return found if found is not None and found.data else None
 
     def submit(self, resolved: Resolved, terms: Terms, caller: Caller) -> Job:
-        """A live job for this request: an equal one under way, or a new one, sent.  Counts the caller in.
+        """A job of the caller's own, sent; or following an equal one under way, whose audio it will have.
 
         Only new work is refused when there is too much of it: who asks again for work under way may join it.
         """
@@ -119,40 +118,49 @@ class Submission:
         draft = self._draft(resolved, terms, caller)
         self._store_reference(draft, resolved.reference)
         try:
-            created = self._stores.jobs.create(draft, share=terms.webhook_url is None, body_hash=terms.body_hash)
+            created = self._stores.jobs.create(draft, body_hash=terms.body_hash)
         except ServiceError:
             self._drop_blobs(draft)
             raise
         job = created.job
-        if not created.is_new:
-            self._waiters.join(job.id)
+        if created.follows or not created.is_new:
             self._drop_blobs(draft)
-            # Gone: whoever made it took it back between our finding it and our joining.
-            return job if self._stores.jobs.status(job.id) is not None else self.submit(resolved, terms, caller)
+        if created.follows:
+            log.info("job_joined", job=job.id, work=job.work_id)
+            self._send_again(created.raised)
+        elif created.is_new:
+            self._admit(job, created.depth)
+            log.info("job_submitted", job=job.id, priority=job.priority.value)
+        return job
+
+    def _admit(self, job: Job, depth: QueueDepth) -> None:
+        """Send new work, or take it back and say why."""
         try:
             self._stores.blobs.require_room()
             workers, limits = self._workers.snapshot(), self._settings.jobs
-            admit(workers, created.depth, limits, estimate_s=job.estimate_s, priority=job.priority)
+            admit(workers, depth, limits, estimate_s=job.estimate_s, priority=job.priority)
             self._dispatch.synthesize(job)
         except ServiceError:
-            if self._waiters.leave(job.id):  # else an equal submission was told of it meanwhile: a sweep sends it
-                self._take_back(job)
+            self._take_back(job)
             raise
-        log.info("job_submitted", job=job.id, priority=job.priority.value)
-        return job
+
+    def _send_again(self, raised: Job | None) -> None:
+        """The work became more urgent; its first message stands in a slower queue."""
+        if raised is None:
+            return
+        try:
+            self._dispatch.synthesize(raised)
+        except ServiceError:
+            log.warning("job_not_sent_again", job=raised.id)
 
     def speak(self, resolved: Resolved, caller: Caller, *, timeout_s: float) -> Job:
         """Submit and wait.  The job: done, or still live when the time was up before (it goes on).
 
-        Raises what the job failed with, and ClientGone; a job nobody else wants is then cancelled.
+        Raises what the job failed with, and ClientGone: then the job is cancelled.
         """
-        deadline = time.monotonic() + timeout_s
         terms = Terms(deadline_s=self._settings.api.timeout_s)  # somebody waits for it; nobody will for ever
         job = self.submit(resolved, terms, caller)
         latest = self._wait_to_end(job, caller, timeout_s=timeout_s)
-        if latest.status is JobStatus.CANCELLED and job.request_id != caller.request_id:
-            job = self.submit(resolved, terms, caller)  # its owner gave it up; we still want it
-            latest = self._wait_to_end(job, caller, timeout_s=max(0.0, deadline - time.monotonic()))
         return done(latest) if latest.status.is_terminal else latest
 
     def listen(self, resolved: Resolved, caller: Caller, *, timeout_s: float) -> Listener | Job:
@@ -160,35 +168,28 @@ class Submission:
 
         Raises what the job failed with, DEADLINE_EXCEEDED when no piece came (the job goes on), and ClientGone.
         """
-        deadline = time.monotonic() + timeout_s
-        for is_second in (False, True):
-            listener = self._listener(self.submit(resolved, Terms(), caller), caller)
-            try:
-                ended = listener.begin(timeout_s=max(0.0, deadline - time.monotonic()))
-            except ServiceError as error:
-                if error.code is not ErrorCode.DEADLINE_EXCEEDED:
-                    listener.close()
-                raise
-            except ClientGone:
+        listener = self._listener(self.submit(resolved, Terms(), caller), caller)
+        try:
+            ended = listener.begin(timeout_s=timeout_s)
+        except ServiceError as error:
+            if error.code is not ErrorCode.DEADLINE_EXCEEDED:
                 listener.close()
-                raise
-            if ended is None:
-                return listener
+            raise
+        except ClientGone:
             listener.close()
-            given_up = ended.status is JobStatus.CANCELLED and ended.request_id != caller.request_id
-            if is_second or not given_up:  # else its owner gave it up; we still want it
-                return done(ended)
-        raise AssertionError("the second answer is final")
+            raise
+        if ended is None:
+            return listener
+        listener.close()
+        return done(ended)
 
     def _listener(self, job: Job, caller: Caller) -> Listener:
-        self._stores.chunks.want(job.id)
-
+        self._stores.chunks.want(job.work_id)
         return Listener(
             job,
             self._stores,
             self._wait_room,
             is_gone=caller.is_gone,
-            leave=lambda: self._waiters.leave(job.id),
             cancel=lambda: self._cancel_unwanted(job.id),
         )
 
@@ -198,8 +199,7 @@ class Submission:
                 job, lambda status: status.is_terminal, timeout_s=timeout_s, is_gone=caller.is_gone
             )
         except ClientGone:
-            if self._waiters.leave(job.id):
-                self._cancel_unwanted(job.id)
+            self._cancel_unwanted(job.id)
             raise
         except ServiceError as error:
             if error.code is ErrorCode.JOB_NOT_FOUND:  # the caller never asked for a job by its id
@@ -269,16 +269,15 @@ class Submission:
         if draft.reference_latent_blob is not None and reference.latent is not None:
             self._stores.blobs.put(draft.reference_latent_blob, reference.latent)
 
-    def _drop_blobs(self, job: Job) -> None:
-        if job.reference_audio_blob is not None:
-            self._stores.blobs.delete_tree(blob_keys.job_folder(job.id))
+    def _drop_blobs(self, draft: Job) -> None:
+        if draft.reference_audio_blob is not None:
+            self._stores.blobs.delete_tree(blob_keys.job_folder(draft.id))
 
     def _take_back(self, job: Job) -> None:
-        """A job nobody was told of goes as if it had never been; should that fail, a sweep sends it later."""
+        """A job nobody was told of goes as if it had never been; else, or should that fail, a sweep sends it later."""
         try:
-            self._stores.jobs.request_cancel(job.id)
-            self._stores.jobs.delete(job.id)
-            self._drop_blobs(job)
+            if self._stores.jobs.withdraw(job.id):
+                erase_unkept(self._stores.jobs, self._stores.blobs, job.work_id)
         except ServiceError:
             log.warning("job_not_taken_back", job=job.id)
 

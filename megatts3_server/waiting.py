@@ -8,7 +8,7 @@ bell once it is back, and each waiter looks by itself every few seconds whatever
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -49,15 +49,17 @@ class WaitRoom:
         is_gone: Callable[[], bool] = lambda: False,
         may_end_early: bool = False,
         is_news: Callable[[str], bool] = lambda _: True,
+        also: str | None = None,
     ) -> T | None:
         """The first answer of `look` that is not None; None when the time is up.
 
         is_news: whether a record with the announced status is worth a look.
+        also: another id whose announcements are a reason to look
         may_end_early: the caller can ask again; its time is up when this process is to stop.
         Raises ClientGone.  A store that is away meanwhile is waited for, as everything else is.
         """
         deadline = time.monotonic() + timeout_s
-        with self._registered(record_id, is_news) as bell:
+        with self._registered({record_id, also or record_id}, is_news) as bell:
             while True:
                 bell.clear()
                 found = _look_again(look)
@@ -76,7 +78,7 @@ class WaitRoom:
     def waiters(self) -> int:
         """How many wait now, in this process."""
         with self._lock:
-            return sum(len(bells) for bells in self._bells.values())
+            return len({bell for bells in self._bells.values() for bell in bells})
 
     def drain(self) -> None:
         """This process is to stop: who only looks on is answered now, who waits for speech still gets it."""
@@ -88,10 +90,11 @@ class WaitRoom:
         self._ring_all()
 
     @contextmanager
-    def _registered(self, record_id: str, is_news: IsNews) -> Iterator[threading.Event]:
+    def _registered(self, ids: Collection[str], is_news: IsNews) -> Iterator[threading.Event]:
         bell = threading.Event()
         with self._lock:
-            self._bells[record_id][bell] = is_news
+            for record_id in ids:
+                self._bells[record_id][bell] = is_news
             if self._listener is None or not self._listener.is_alive():
                 self._listener = threading.Thread(target=self._listen, name="wait-room", daemon=True)
                 self._listener.start()
@@ -99,9 +102,10 @@ class WaitRoom:
             yield bell
         finally:
             with self._lock:
-                del self._bells[record_id][bell]
-                if not self._bells[record_id]:
-                    del self._bells[record_id]
+                for record_id in ids:
+                    del self._bells[record_id][bell]
+                    if not self._bells[record_id]:
+                        del self._bells[record_id]
 
     def _listen(self) -> None:
         try:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from contract.canary import CanaryVerdict
 from contract.errors import ErrorCode, ServiceError
 from contract.schemas import WorkerState
-from contract.stores.interfaces import CanaryBoard, JobStore, QueueDepth, WorkerRegistry
+from contract.stores.interfaces import CanaryBoard, WorkerRegistry
+from contract.stores.jobs import JobStore, QueueDepth
 
 _FRESH_S = 1.0
 _PATIENCE_S = 0.3  # what a caller waits for a look in progress before taking the last one

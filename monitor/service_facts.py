@@ -12,7 +12,8 @@ from prometheus_client.registry import Collector
 from contract.canary import CanaryVerdict
 from contract.errors import ServiceError
 from contract.schemas import WorkerState
-from contract.stores.interfaces import CacheStats, QueueDepth, Stores
+from contract.stores.interfaces import CacheStats, Stores
+from contract.stores.jobs import QueueDepth
 from contract.telemetry import Metric
 
 Row = tuple[Sequence[str], float | None]  # labels, value; None: nobody measured it

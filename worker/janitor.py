@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from contract import blob_keys
 from contract.schemas import JOB_ID, JobStatus
-from contract.stores.interfaces import BlobStore, JobStore
+from contract.stores.interfaces import BlobStore
+from contract.stores.jobs import JobStore
 from contract.telemetry import event_log
 
 log = event_log(__name__)
@@ -62,7 +63,7 @@ class Janitor:
         strays = [
             folder.name
             for folder in self._blobs.folders("jobs")
-            if folder.changed_at < old and JOB_ID.fullmatch(folder.name) and self._jobs.get(folder.name) is None
+            if folder.changed_at < old and JOB_ID.fullmatch(folder.name) and not self._jobs.keeps_files(folder.name)
         ]
         for name in strays:
             self._blobs.delete_tree(blob_keys.job_folder(name))

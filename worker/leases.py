@@ -10,7 +10,7 @@ from typing import Protocol
 
 from contract.errors import ServiceError
 from contract.schemas import JobProgress, Priority
-from contract.stores.interfaces import Claim, JobStore
+from contract.stores.jobs import Claim, JobStore
 from contract.telemetry import event_log
 
 log = event_log(__name__)
@@ -27,6 +27,7 @@ class Lease:
 
     def __init__(self, claim: Claim) -> None:
         self.job, self.token = claim.job, claim.token
+        self.work_id = claim.job.work_id  # by which the store knows it, whoever leads it meanwhile
         self.is_lost = False
         self.cancel_requested = False
         self.to_release = False  # draining took too long: the job goes back to the queue
@@ -81,13 +82,13 @@ class LeaseKeeper:
         """Keep the claim's lease alive until the block ends."""
         lease = Lease(claim)
         with self._changed:
-            self._leases[lease.job.id] = lease
+            self._leases[lease.work_id] = lease
         try:
             yield lease
         finally:
             with self._changed:
-                if self._leases.get(lease.job.id) is lease:
-                    del self._leases[lease.job.id]
+                if self._leases.get(lease.work_id) is lease:
+                    del self._leases[lease.work_id]
                 self._changed.notify_all()
 
     @property
@@ -113,22 +114,18 @@ class LeaseKeeper:
                 lease.to_release = True
                 lease.stop()
 
-    def hear_of(self, job_id: str) -> None:
-        """Something about this job changed; a cancel is obeyed now rather than at the next heartbeat."""
+    def hear_of(self, work_id: str) -> None:
+        """Something about it changed; a cancel is obeyed now rather than at the next heartbeat."""
         with self._lock:
-            lease = self._leases.get(job_id)
-        if lease is None:
-            return
-        job = self._jobs.get(job_id)
-        if job is not None and job.cancel_requested and job.token == lease.token:
-            lease.cancel_requested = True
-            lease.stop()
+            lease = self._leases.get(work_id)
+        if lease is not None:
+            self._renew(lease, progress=None)
 
     def beat(self) -> None:
         """Renew every lease once."""
         for lease in self._all():
             try:
-                self._renew(lease)
+                self._renew(lease, progress=lease.report() if lease.report is not None else None)
             except ServiceError as error:  # Redis is away: the lease may outlast it
                 log.warning("lease_not_renewed", job=lease.job.id, code=error.code)
 
@@ -140,11 +137,10 @@ class LeaseKeeper:
         with self._lock:
             return list(self._leases.values())
 
-    def _renew(self, lease: Lease) -> None:
-        progress = lease.report() if lease.report is not None else None
-        answer = self._jobs.heartbeat(lease.job.id, lease.token, lease_s=self._lease_s, progress=progress)
+    def _renew(self, lease: Lease, *, progress: JobProgress | None) -> None:
+        answer = self._jobs.heartbeat(lease.work_id, lease.token, lease_s=self._lease_s, progress=progress)
         with self._lock:
-            if self._leases.get(lease.job.id) is not lease:  # the job ended while we asked
+            if self._leases.get(lease.work_id) is not lease:  # the job ended while we asked
                 return
         if not answer.alive:
             lease.is_lost = True

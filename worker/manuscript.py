@@ -108,7 +108,7 @@ def read_manuscript(
                     is_last=index == len(segments) - 1,
                 )
             else:
-                key = f"{OWN}{job.id}-{item}-{index}"
+                key = f"{OWN}{job.work_id}-{item}-{index}"
             lines.append(Line(item, index, len(segments), segment, key))
     return Manuscript(
         revision,

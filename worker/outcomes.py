@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from contract.errors import ErrorCode, ServiceError
 from contract.schemas import Job, JobResult
-from contract.stores.interfaces import JobStore
+from contract.stores.jobs import JobStore
 from contract.telemetry import event_log
 from megatts3.errors import Cancelled, EngineStopped
 from worker.figures import Figures
@@ -33,11 +33,11 @@ class Outcomes:
         send_again: Callable[[Job], None],
         ended: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """ended: told of a job that will not be taken up again."""
+        """ended: told of work that will not be taken up again."""
         self._jobs, self._figures, self._send_again, self._ended = jobs, figures, send_again, ended
 
     def done(self, lease: Lease, result: JobResult) -> None:
-        self._end(lease, "done", lambda: self._jobs.finish(lease.job.id, lease.token, result))
+        self._end(lease, "done", lambda: self._jobs.finish(lease.work_id, lease.token, result))
 
     def ended_by(self, lease: Lease, error: Exception) -> None:
         """Called while `error` is handled: decide what it means for the job."""
@@ -47,7 +47,7 @@ class Outcomes:
         elif isinstance(error, Cancelled | EngineStopped) and lease.to_release:
             self._hand_back(lease)
         elif isinstance(error, Cancelled) and lease.cancel_requested:
-            self._end(lease, "cancelled", lambda: self._jobs.cancelled(job.id, lease.token))
+            self._end(lease, "cancelled", lambda: self._jobs.cancelled(lease.work_id, lease.token))
             log.info("job_cancelled", job=job.id)
         elif isinstance(error, EngineStopped):  # a crash of ours: the lease runs out and counts it
             log.error("engine_stopped", job=job.id)
@@ -58,16 +58,16 @@ class Outcomes:
                 log.exception("job_failed", job=job.id, code=info.code)  # noqa: LOG004 - see the docstring
             else:
                 log.info("job_failed", job=job.id, code=info.code)
-            self._end(lease, "failed", lambda: self._jobs.fail(job.id, lease.token, info))
+            self._end(lease, "failed", lambda: self._jobs.fail(lease.work_id, lease.token, info))
 
     def _end(self, lease: Lease, how: str, record: Callable[[], bool]) -> None:
         if _write(lease, record):
             self._figures.ended(how)
-            self._ended(lease.job.id)
+            self._ended(lease.work_id)
 
     def _hand_back(self, lease: Lease) -> None:
         job = lease.job
-        if not _write(lease, lambda: self._jobs.release(job.id, lease.token)):
+        if not _write(lease, lambda: self._jobs.release(lease.work_id, lease.token)):
             return
         log.info("job_released", job=job.id)
         try:

@@ -233,8 +233,8 @@ class Runtime:
         return bring_back(self.stores.jobs, self.send_job, max_attempts=jobs.max_attempts, buried_only=True)
 
     def send_job(self, job: Job) -> None:
-        """A (further) message for a queued job."""
-        self._send(TaskName.SYNTHESIZE, job.id, QUEUE_OF_PRIORITY[job.priority], job.request_id)
+        """A (further) message for a queued job, by the name of its work: who leads it may change meanwhile."""
+        self._send(TaskName.SYNTHESIZE, job.work_id, QUEUE_OF_PRIORITY[job.priority], job.request_id)
 
     def begin_drain(self) -> None:
         """After SIGTERM: let what runs end within a bound, then hand it back.  Returns at once."""

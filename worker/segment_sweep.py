@@ -24,8 +24,7 @@ class SegmentSweep:
         segments = self._stores.segments
         self.bring_back()
         for job_id in segments.wanting():
-            job = self._stores.jobs.get(job_id)
-            if job is None or job.status.is_terminal:
+            if self._stores.jobs.leader(job_id) is None:
                 self.leave(job_id)
         self._erase(segments.trim(max_bytes=self._kept_bytes(), older_than_s=self._cache.segment_ttl_s))
 

@@ -123,7 +123,7 @@ class Speaker:
             voice = self._prompts.of_job(job)
         params = to_sampling_params(job.request, seed=seed_of(job, voice))
         if lease.must_stop:
-            raise Cancelled(job.id)
+            raise Cancelled(job.work_id)
         with stage("text"):
             manuscript = self._manuscript(job, voice, seed=params.seed)
         reused = 0
@@ -154,7 +154,7 @@ class Speaker:
             reused=reused,
             predicted_s=predicted_duration_s(segments),
             stages_ms=stage.rounded_ms(),
-            times=keep_times(self._stores.blobs, job.id, segments),
+            times=keep_times(self._stores.blobs, job.work_id, segments),
         )
         self._remember(job, encoded, seed=params.seed)
         self.throughput.note(audio_s=encoded.duration_s, synthesis_s=synthesis_s, jobs_at_once=self._leases.held)
@@ -174,7 +174,7 @@ class Speaker:
         """The job's text, read; kept for the other workers where there is something to share."""
         if job.attempts > 1:
             try:
-                found = self._manuscripts.of_job(job.id)
+                found = self._manuscripts.of_job(job.work_id)
             except KeyError:
                 found = None
             if found is not None and found.revision == self._engine.revision:
@@ -187,7 +187,7 @@ class Speaker:
             read=self._engine.read,
         )
         if len(manuscript.lines) > 1:
-            self._manuscripts.keep(job.id, manuscript)
+            self._manuscripts.keep(job.work_id, manuscript)
         return manuscript
 
     def _spread(self, job: Job, manuscript: Manuscript, rendered: Callable[[SegmentTrace], None]) -> FanOut:
@@ -195,7 +195,7 @@ class Speaker:
         return FanOut(
             self._links,
             manuscript,
-            job_id=job.id,
+            job_id=job.work_id,
             priority=job.priority,
             window=max(LEAST_WINDOW, ROWS_WINDOW * rows),
             deadline_at=job.deadline_at,
@@ -233,7 +233,7 @@ class Speaker:
         """Planned once more, which gives the same as when it was spoken, at a fraction of the work."""
         voice = self._prompts.of_job(job)
         params = to_sampling_params(job.request, seed=seed_of(job, voice))
-        return keep_plan(self._stores.blobs, job.id, self._engine.plan(job.request.text, voice, params))
+        return keep_plan(self._stores.blobs, job.work_id, self._engine.plan(job.request.text, voice, params))
 
     def _stored(
         self,
@@ -248,7 +248,7 @@ class Speaker:
         stages_ms: Mapping[str, float] | None = None,
         times: str | None = None,
     ) -> JobResult:
-        blob = blob_keys.job_audio(job.id, job.request.response_format)
+        blob = blob_keys.job_audio(job.work_id, job.request.response_format)
         self._stores.blobs.put(blob, audio.data)
         return JobResult(
             audio_blob=blob,

@@ -49,7 +49,7 @@ class OutgoingAudio:
     def _send(self, *, is_last: bool) -> None:
         """Write what waits as one chunk.  A store that is away ends the stream; the job itself goes on."""
         try:
-            if self._encoder is not None or self._chunks.is_wanted(self._job.id):
+            if self._encoder is not None or self._chunks.is_wanted(self._job.work_id):
                 self._append(is_last=is_last)
         except ServiceError as error:
             log.warning("stream_ended_early", job=self._job.id, code=error.code)
@@ -73,7 +73,7 @@ class OutgoingAudio:
         self._samples += sum(len(waveform.samples) for waveform in joined)
         about = {"starts_at": str(starts_at), "ends_at": str(self._samples), "rate": str(self._joiner.sample_rate)}
         chunk = Chunk(self._sequence, data, is_last=is_last, about=about)
-        self._chunks.append(self._job.id, self._token, chunk)
+        self._chunks.append(self._job.work_id, self._token, chunk)
         self._sequence += 1
 
     def _new_encoder(self, source_rate: int) -> StreamEncoder:

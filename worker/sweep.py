@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from contract import blob_keys
 from contract.errors import ErrorCode, ErrorInfo
 from contract.schemas import Job, JobStatus, VoiceStatus
-from contract.stores.interfaces import BlobStore, JobStore, VoiceStore
+from contract.stores.interfaces import BlobStore, VoiceStore
+from contract.stores.job_erasure import erase_job
+from contract.stores.jobs import JobStore
 from contract.telemetry import event_log
 
 log = event_log(__name__)
@@ -50,11 +51,10 @@ def bring_back(jobs: JobStore, send: Callable[[Job], None], *, max_attempts: int
 
 
 def forget_outdated(jobs: JobStore, blobs: BlobStore) -> tuple[str, ...]:
-    """Erase jobs that ended longer ago than they are kept: first their bytes, then their records."""
+    """Erase jobs that ended longer ago than they are kept; files whose erasing a crash cut off are the janitor's."""
     outdated = jobs.outdated()
     for job_id in outdated:
-        blobs.delete_tree(blob_keys.job_folder(job_id))
-        jobs.delete(job_id)
+        erase_job(jobs, blobs, job_id)
     if outdated:
         log.info("jobs_forgotten", count=len(outdated))
     return outdated

@@ -1,7 +1,7 @@
 """What the API and the worker ask of their stores.  Every method is safe from any thread.
 
 A store that is away raises ServiceError(STORE_UNAVAILABLE); AudioCache never does: it misses.
-Not here: how it is done (redis_jobs.py, redis_voices.py, redis_audio.py, filesystem.py, memory.py).
+Not here: jobs.py, segments.py, plans.py, webhooks.py; how it is done (redis_voices.py, redis_audio.py, filesystem.py, memory.py).
 """
 
 from __future__ import annotations
@@ -18,157 +18,13 @@ from contract.canary import CanaryVerdict
 from contract.errors import ErrorInfo
 from contract.schemas import (
     AudioFormat,
-    Job,
-    JobProgress,
-    JobResult,
-    JobStatus,
     Voice,
     WorkerState,
 )
+from contract.stores.jobs import JobStore
 from contract.stores.plans import PlanBoard
 from contract.stores.segments import SegmentStore
 from contract.stores.webhooks import WebhookStore
-
-
-@dataclass(frozen=True)
-class QueueDepth:
-    """Work that waits and work that runs.  Audio seconds are sums of `Job.estimate_s`, to the millisecond."""
-
-    queued_jobs: int = 0
-    running_jobs: int = 0
-    queued_audio_s: float = 0.0
-    queued_interactive_audio_s: float = 0.0
-    running_audio_s: float = 0.0
-    oldest_queued_at: float | None = None
-
-
-@dataclass(frozen=True)
-class Created:
-    """Answer of JobStore.create.  `is_new` False: an equal job was there already (resend or shared).
-
-    `depth`: of the queues with the new job in them.
-    """
-
-    job: Job
-    is_new: bool
-    depth: QueueDepth
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A worker's right to a job, until `job.lease_until`.  Every later call needs `token`."""
-
-    job: Job
-    token: int
-
-
-@dataclass(frozen=True)
-class Heartbeat:
-    """Answer to a heartbeat.  `alive` False: the lease is lost, stop and write nothing."""
-
-    alive: bool
-    cancel_requested: bool = False
-
-
-@dataclass(frozen=True)
-class JobPage:
-    jobs: tuple[Job, ...]
-    cursor: str | None  # hand back to go on; None at the end
-
-
-class JobStore(Protocol):
-    """The job record and its transitions, each atomic: queued → running → done | failed | cancelled."""
-
-    def create(self, job: Job, *, share: bool = True, body_hash: str = "") -> Created:
-        """Durably write a queued job, its times stamped by the store; then send its message.
-
-        With `job.idempotency_key` a re-send returns the first job; with another `body_hash` it is a CONFLICT.
-        With `share` and `job.fingerprint`, a live job of the same fingerprint is returned instead.
-        """
-        ...
-
-    def get(self, job_id: str) -> Job | None: ...
-
-    def status(self, job_id: str) -> JobStatus | None:
-        """Where a job stands, without its text, which may be a book."""
-        ...
-
-    def list(
-        self,
-        *,
-        status: JobStatus | None = None,
-        owner: str | None = None,
-        cursor: str | None = None,
-        limit: int = 50,
-    ) -> JobPage:
-        """Newest first."""
-        ...
-
-    def claim(self, job_id: str, *, worker: str, lease_s: float, suspects: bool = True) -> Claim | None:
-        """Queued → running, with a lease and a token greater than any before.  None: not to be had.
-
-        suspects False: a job that a worker was lost with before is not to be had either.
-        """
-        ...
-
-    def heartbeat(self, job_id: str, token: int, *, lease_s: float, progress: JobProgress | None = None) -> Heartbeat:
-        """Renew the lease; announces the job when progress was given."""
-        ...
-
-    def finish(self, job_id: str, token: int, result: JobResult) -> bool:
-        """Running → done.  False: the token does not hold the job.  A repeat is True and changes nothing."""
-        ...
-
-    def fail(self, job_id: str, token: int, error: ErrorInfo) -> bool:
-        """Running → failed.  False as in finish."""
-        ...
-
-    def cancelled(self, job_id: str, token: int) -> bool:
-        """Running → cancelled, said by the worker that stopped.  False as in finish."""
-        ...
-
-    def release(self, job_id: str, token: int) -> bool:
-        """Running → queued, by a worker that drains; no crash is counted.  The caller sends a new message."""
-        ...
-
-    def request_cancel(self, job_id: str) -> Job | None:
-        """Queued → cancelled at once; running: the flag the next heartbeat tells.  The job as it then is."""
-        ...
-
-    def bury(self, worker: str, pid: int) -> int:
-        """A process is known to have ended: its leases have run out, whatever they say.  How many those were."""
-        ...
-
-    def expired(self, limit: int = 100, *, buried_only: bool = False) -> tuple[str, ...]:
-        """Ids of running jobs whose lease has run out; buried_only: of those that `bury` ended."""
-        ...
-
-    def requeue(self, job_id: str, *, max_attempts: int = 2) -> Job | None:
-        """Put a job with an expired lease back, or end it failed(worker_lost) after `max_attempts` claims.
-
-        Claims before the last segment that it got done do not count: they brought it on.
-
-        None: its lease is not expired (another sweeper was first).  The caller sends a new message if queued.
-        """
-        ...
-
-    def resend_due(self, *, older_than_s: float, limit: int = 100) -> tuple[Job, ...]:
-        """Queued jobs nobody claimed for so long that a message may be lost; each told once per period."""
-        ...
-
-    def outdated(self, limit: int = 100) -> tuple[str, ...]:
-        """Ids of jobs that ended longer ago than they are kept: erase their blobs, then delete them."""
-        ...
-
-    def delete(self, job_id: str) -> Job | None:
-        """Erase an ended job's record; returns it so that its blobs can go too.  None: not there, or live."""
-        ...
-
-    def queue_position(self, job_id: str) -> int | None:
-        """Jobs in front of this one (0 is next); None when it does not wait."""
-        ...
-
-    def depth(self) -> QueueDepth: ...
 
 
 @unique

@@ -14,16 +14,7 @@ from contract.blob_keys import checked
 from contract.canary import CanaryVerdict
 from contract.schemas import JobStatus, WorkerState
 from contract.settings import Settings
-from contract.stores.interfaces import (
-    CachedAudio,
-    CacheEntry,
-    CacheStats,
-    Chunk,
-    Event,
-    EventKind,
-    Folder,
-    Stores,
-)
+from contract.stores.interfaces import CachedAudio, CacheEntry, CacheStats, Chunk, Event, EventKind, Folder, Stores
 from contract.stores.memory_jobs import MemoryJobStore
 from contract.stores.memory_plans import MemoryPlanBoard
 from contract.stores.memory_segments import MemorySegmentStore

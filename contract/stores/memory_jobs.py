@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from contract.errors import ErrorCode, ErrorInfo, ServiceError
 from contract.schemas import Job, JobProgress, JobResult, JobStatus, Priority
 from contract.stores.cursor import decode, encode
-from contract.stores.interfaces import (
-    CANCELLING,
-    Claim,
-    Created,
-    Event,
-    EventKind,
-    Events,
-    Heartbeat,
-    JobPage,
-    QueueDepth,
-)
+from contract.stores.interfaces import CANCELLING, Event, EventKind, Events
+from contract.stores.jobs import Claim, Created, Heartbeat, JobPage, QueueDepth, flight
+from contract.stores.memory_sharing import RAISES, Shared, like
 from contract.stores.memory_webhooks import MemoryWebhookStore
 
 LOST = ErrorInfo(ErrorCode.WORKER_LOST, "the worker was lost again and again")
+TOO_LATE = ErrorInfo(ErrorCode.DEADLINE_EXCEEDED, "the deadline passed before it was done")
 
 
 @dataclass(frozen=True)
@@ -52,39 +45,82 @@ class MemoryJobStore:
         self._lock = threading.RLock()
         self._jobs: dict[str, Job] = {}
         self._first: dict[tuple[str, str], _FirstSubmission] = {}
+        self._told: set[str] = set()  # jobs a re-send was answered with
+        self._shared = Shared()
         self._sent_at: dict[str, float] = {}
         self._done_at_crash: dict[str, int] = {}
         self._pids: dict[str, int] = {}
         self._last_token = 0
 
-    def create(self, job: Job, *, share: bool = True, body_hash: str = "") -> Created:
+    def create(self, job: Job, *, body_hash: str = "") -> Created:
         with self._lock:
             now_s = self._clock()
-            if job.id in self._jobs:
-                # Ids are random: our own call, repeated.
-                return Created(self._jobs[job.id], is_new=True, depth=self.depth())
-            known = self._known(job, share=share, body_hash=body_hash)
+            if job.id in self._jobs:  # ids are random: our own call, repeated
+                again = self._jobs[job.id]
+                return Created(again, is_new=True, follows=again.follows, depth=self.depth())
+            known = self._known(job, body_hash=body_hash)
             if known is not None:
-                return Created(known, is_new=False, depth=self.depth())
-            job = replace(job, status=JobStatus.QUEUED, created_at=now_s, queued_at=now_s)
-            self._sent_at[job.id] = now_s
+                self._told.add(known.id)
+                return Created(known, is_new=False)
+            job = replace(job, created_at=now_s, queued_at=now_s, written=len(job.request.text))
             if job.idempotency_key:
                 first = _FirstSubmission(job.id, body_hash, now_s + self._idempotency_keep_s)
                 self._first[job.owner or "", job.idempotency_key] = first
-            return Created(self._write(job), is_new=True, depth=self.depth())
+            name = flight(job)
+            leader = self._jobs.get(self._shared.inflight.get(name or "", ""))
+            if leader is not None and not leader.status.is_terminal and not leader.cancel_requested:
+                return self._follow(job, leader)
+            if name is not None:
+                self._shared.inflight[name] = job.id
+            self._sent_at[job.id] = now_s
+            job = self._write(replace(job, status=JobStatus.QUEUED))
+            return Created(job, is_new=True, depth=self.depth())
 
-    def _known(self, job: Job, *, share: bool, body_hash: str) -> Job | None:
+    def _follow(self, job: Job, leader: Job) -> Created:
+        self._shared.sharers.setdefault(leader.work_id, {leader.work_id}).add(job.id)
+        job = self._write(
+            replace(
+                job,
+                request=replace(job.request, text=""),  # the leader has it
+                shares=leader.work_id,
+                follows=True,
+                reference_audio_blob=leader.reference_audio_blob,
+                reference_latent_blob=leader.reference_latent_blob,
+                **like(leader),
+            )
+        )
+        raised = None
+        if leader.status is JobStatus.QUEUED and (job.priority, leader.priority) == RAISES:
+            raised = self._jobs[leader.id] = replace(leader, priority=Priority.INTERACTIVE)
+        return Created(job, is_new=True, follows=True, raised=raised)
+
+    def _known(self, job: Job, *, body_hash: str) -> Job | None:
         first = self._first.get((job.owner or "", job.idempotency_key or ""))
-        if job.idempotency_key and first is not None and first.expires_at > self._clock():
-            if first.body_hash != body_hash:
-                raise ServiceError(ErrorCode.CONFLICT, "this Idempotency-Key was used with another body")
-            known = self.get(first.job_id)
-            if known is not None:
-                return known
-        if not share or job.fingerprint is None:
+        if not job.idempotency_key or first is None or first.expires_at <= self._clock():
             return None
-        live = (j for j in self._jobs.values() if not j.status.is_terminal and not j.cancel_requested)
-        return next((j for j in live if j.fingerprint == job.fingerprint), None)
+        if first.body_hash != body_hash:
+            raise ServiceError(ErrorCode.CONFLICT, "this Idempotency-Key was used with another body")
+        return self.get(first.job_id)
+
+    def withdraw(self, job_id: str) -> bool:
+        with self._lock:
+            job = self.get(job_id)
+            if job is None or job.status is not JobStatus.QUEUED or job.follows or job_id in self._told:
+                return False
+            self._hand_over(job)
+            self._shared.forget(job)
+            self._sent_at.pop(job_id, None)
+            self._erase(job)
+            return True
+
+    def leader(self, work_id: str) -> Job | None:
+        with self._lock:
+            job = self._lead(work_id)
+            return None if job is None or job.status.is_terminal or job.follows else job
+
+    def keeps_files(self, work_id: str) -> bool:
+        with self._lock:
+            return work_id in self._jobs or bool(self._shared.sharers.get(work_id))
 
     def get(self, job_id: str) -> Job | None:
         with self._lock:
@@ -114,13 +150,14 @@ class MemoryJobStore:
 
     def claim(self, job_id: str, *, worker: str, lease_s: float, suspects: bool = True) -> Claim | None:
         with self._lock:
-            job = self.get(job_id)
-            if job is None or job.status is not JobStatus.QUEUED or (job.attempts and not suspects):
+            job = self._lead(job_id)
+            if job is None or job.status is not JobStatus.QUEUED or job.follows or (job.attempts and not suspects):
                 return None
             now_s = self._clock()
+            self._end_late_followers(job)
             self._last_token += 1
-            self._sent_at.pop(job_id, None)
-            self._pids[job_id] = os.getpid()
+            self._sent_at.pop(job.id, None)
+            self._pids[job.id] = os.getpid()
             job = replace(
                 job,
                 status=JobStatus.RUNNING,
@@ -131,6 +168,7 @@ class MemoryJobStore:
                 lease_until=now_s + lease_s,
                 progress=JobProgress(),
             )
+            self._followers_as(job)
             return Claim(self._write(job), self._last_token)
 
     def heartbeat(self, job_id: str, token: int, *, lease_s: float, progress: JobProgress | None = None) -> Heartbeat:
@@ -139,7 +177,10 @@ class MemoryJobStore:
             if job is None:
                 return Heartbeat(alive=False)
             job = replace(job, lease_until=self._clock() + lease_s, progress=progress or job.progress)
+            self._end_late_followers(job)
             self._write(job, announce=progress is not None)
+            if progress is not None:
+                self._followers_as(job)
             return Heartbeat(alive=True, cancel_requested=job.cancel_requested)
 
     def finish(self, job_id: str, token: int, result: JobResult) -> bool:
@@ -165,18 +206,18 @@ class MemoryJobStore:
             if job is None or job.status.is_terminal:
                 return job
             job = replace(job, cancel_requested=True)
-            if job.status is JobStatus.QUEUED:
-                job = replace(job, status=JobStatus.CANCELLED, finished_at=self._clock())
+            if job.follows or self._hand_over(job) or job.status is JobStatus.QUEUED:
                 self._sent_at.pop(job_id, None)
-                return self._write(job)
+                return self._write(self._ended(job, JobStatus.CANCELLED))
             self._write(job, announce=False)
-            self._events.publish(Event(EventKind.JOB, job.id, CANCELLING))
+            for name in dict.fromkeys((job.id, job.work_id)):  # the worker knows the work by its name
+                self._events.publish(Event(EventKind.JOB, name, CANCELLING))
             return job
 
     def bury(self, worker: str, pid: int) -> int:
         with self._lock:
             held = [j for j in self._jobs.values() if j.status is JobStatus.RUNNING and j.worker == worker]
-            held = [j for j in held if self._pids[j.id] == pid]
+            held = [j for j in held if not j.follows and self._pids[j.id] == pid]
             self._jobs |= {j.id: replace(j, lease_until=0.0) for j in held}
             return len(held)
 
@@ -188,16 +229,16 @@ class MemoryJobStore:
 
     def requeue(self, job_id: str, *, max_attempts: int = 2) -> Job | None:
         with self._lock:
-            job = self.get(job_id)
+            job = self._lead(job_id)
             if job is None or not self._is_expired(job):
                 return None
             if job.cancel_requested:
-                return self._write(self._ended(job, JobStatus.CANCELLED))
-            if job.progress.segments_done > self._done_at_crash.get(job_id, 0):
-                self._done_at_crash[job_id] = job.progress.segments_done
+                return self._end_all(job, JobStatus.CANCELLED)
+            if job.progress.segments_done > self._done_at_crash.get(job.id, 0):
+                self._done_at_crash[job.id] = job.progress.segments_done
                 job = replace(job, attempts=1)
             if job.attempts >= max_attempts:
-                return self._write(replace(self._ended(job, JobStatus.FAILED), error=LOST))
+                return self._end_all(job, JobStatus.FAILED, error=LOST)
             return self._put_back(job)
 
     def resend_due(self, *, older_than_s: float, limit: int = 100) -> tuple[Job, ...]:
@@ -212,8 +253,16 @@ class MemoryJobStore:
             job = self.get(job_id)
             if job is None or not job.status.is_terminal:
                 return None
-            self._events.publish(Event(EventKind.JOB, job_id, "deleted"))
-            return self._jobs.pop(job_id)
+            return self._erase(job)
+
+    def _erase(self, job: Job) -> Job:
+        sharers = self._shared.sharers.get(job.work_id, set())
+        sharers.discard(job.id)
+        if not sharers:
+            self._shared.sharers.pop(job.work_id, None)
+        self._told.discard(job.id)
+        self._events.publish(Event(EventKind.JOB, job.id, "deleted"))
+        return self._jobs.pop(job.id)
 
     def outdated(self, limit: int = 100) -> tuple[str, ...]:
         end = self._clock() - self._keep_s
@@ -224,14 +273,18 @@ class MemoryJobStore:
 
     def queue_position(self, job_id: str) -> int | None:
         with self._lock:
-            queued = [j for j in self._jobs.values() if j.status is JobStatus.QUEUED]
+            job = self.get(job_id)
+            leader = job and self._lead(job.work_id)
+            job_id = leader.id if leader else job_id
+            queued = [j for j in self._jobs.values() if j.status is JobStatus.QUEUED and not j.follows]
         queued.sort(key=lambda j: (j.priority is not Priority.INTERACTIVE, j.queued_at, j.id))
         return next((n for n, j in enumerate(queued) if j.id == job_id), None)
 
     def depth(self) -> QueueDepth:
         with self._lock:
-            queued = [j for j in self._jobs.values() if j.status is JobStatus.QUEUED]
-            running = [j for j in self._jobs.values() if j.status is JobStatus.RUNNING]
+            leading = [j for j in self._jobs.values() if not j.follows]
+        queued = [j for j in leading if j.status is JobStatus.QUEUED]
+        running = [j for j in leading if j.status is JobStatus.RUNNING]
         interactive = [j for j in queued if j.priority is Priority.INTERACTIVE]
         return QueueDepth(
             queued_jobs=len(queued),
@@ -242,9 +295,16 @@ class MemoryJobStore:
             oldest_queued_at=min((j.queued_at for j in queued), default=None),
         )
 
+    def _lead(self, job_id: str) -> Job | None:
+        """The job itself, or the one that leads the work of this name now."""
+        job = self._jobs.get(job_id)
+        if job is None or job.status.is_terminal or job.follows:
+            return self._jobs.get(self._shared.leaders.get(job_id, ""), job)
+        return job
+
     def _held(self, job_id: str, token: int) -> Job | None:
         """The job, if this token still holds it.  A late heartbeat saves a lease that nobody swept yet."""
-        job = self._jobs.get(job_id)
+        job = self._lead(job_id)
         return job if job and job.status is JobStatus.RUNNING and job.token == token else None
 
     def _end(
@@ -259,27 +319,85 @@ class MemoryJobStore:
         with self._lock:
             job = self._held(job_id, token)
             if job is None:
-                known = self._jobs.get(job_id)
+                known = self._lead(job_id)
                 return known is not None and (known.token, known.status) == (token, status)
-            self._write(replace(self._ended(job, status), result=result, error=error))
+            if error is not None and error.code is ErrorCode.DEADLINE_EXCEEDED:
+                self._end_late(job, error)
+            else:
+                self._end_all(job, status, result=result, error=error)
             return True
 
-    def _ended(self, job: Job, status: JobStatus) -> Job:
-        return replace(job, status=status, finished_at=self._clock(), lease_until=None)
+    def _end_late(self, job: Job, error: ErrorInfo) -> None:
+        """A deadline is one job's own.  The others begin anew, under theirs."""
+        self._end_late_followers(job)
+        heir: Job | None = job
+        if job.id not in self._shared.took_over or self._is_late(job):
+            heir = self._hand_over(job)
+            self._write(replace(self._ended(job, JobStatus.FAILED), error=error))
+        if heir is not None:
+            self._put_back(replace(heir, attempts=heir.attempts - 1), sent_at=0.0)
 
-    def _put_back(self, job: Job) -> Job:
+    def _end_all(
+        self, job: Job, status: JobStatus, *, result: JobResult | None = None, error: ErrorInfo | None = None
+    ) -> Job:
+        for other in (*self._followers(job.work_id), job):
+            self._write(replace(self._ended(other, status), result=result, error=error))
+        return self._jobs[job.id]
+
+    def _ended(self, job: Job, status: JobStatus) -> Job:
+        self._shared.forget(job)
+        return replace(job, status=status, finished_at=self._clock(), lease_until=None, follows=False)
+
+    def _put_back(self, job: Job, *, sent_at: float | None = None) -> Job:
         now_s = self._clock()
-        self._sent_at[job.id] = now_s
-        return self._write(
-            replace(
-                job,
-                status=JobStatus.QUEUED,
-                queued_at=now_s,
-                lease_until=None,
-                worker=None,
-                progress=JobProgress(),
-            )
+        self._sent_at[job.id] = now_s if sent_at is None else sent_at
+        self._shared.took_over.discard(job.id)
+        waits = {"status": JobStatus.QUEUED, "lease_until": None, "worker": None, "progress": JobProgress()}
+        for other in self._followers(job.work_id):
+            self._write(replace(other, **waits))  # type: ignore[arg-type] # the four lines above
+        return self._write(replace(job, queued_at=now_s, **waits))  # type: ignore[arg-type] # as above
+
+    def _followers(self, work_id: str) -> Sequence[Job]:
+        return [j for j in self._jobs.values() if j.follows and j.shares == work_id]
+
+    def _followers_as(self, leader: Job) -> None:
+        for other in self._followers(leader.work_id):
+            self._write(replace(other, **like(leader)))
+
+    def _is_late(self, job: Job) -> bool:
+        return job.deadline_at is not None and job.deadline_at <= self._clock()
+
+    def _end_late_followers(self, leader: Job) -> None:
+        for other in self._followers(leader.work_id):
+            if self._is_late(other):
+                self._write(replace(self._ended(other, JobStatus.FAILED), error=TOO_LATE))
+
+    def _hand_over(self, leader: Job) -> Job | None:
+        """Who asked next takes over what is under way; None: nobody did.  The caller ends the old leader."""
+        followers = self._followers(leader.work_id)
+        if not followers:
+            return None
+        heir = followers[0]
+        urgent = any(other.priority is Priority.INTERACTIVE for other in followers)
+        heir = replace(
+            heir,
+            request=replace(heir.request, text=leader.request.text),
+            priority=Priority.INTERACTIVE if urgent else heir.priority,
+            follows=False,
+            lease_until=leader.lease_until,
+            **like(leader),
         )
+        if heir.status is JobStatus.QUEUED:
+            heir = replace(heir, queued_at=self._clock())
+            self._sent_at[heir.id] = 0.0
+        else:
+            self._shared.took_over.add(heir.id)
+            self._pids[heir.id] = self._pids[leader.id]
+        if leader.id in self._done_at_crash:
+            self._done_at_crash[heir.id] = self._done_at_crash[leader.id]
+        self._shared.lead(leader, heir)
+        self._jobs[heir.id] = heir
+        return heir
 
     def _is_expired(self, job: Job) -> bool:
         lease_until = job.lease_until

@@ -20,10 +20,11 @@ from contract.schemas import JOB_ID, Job, JobProgress, JobResult, JobStatus, Pri
 from contract.stores.connection import Clock, decoded, lua, translated
 from contract.stores.cursor import Place, decode, encode
 from contract.stores.durability import Durability
-from contract.stores.interfaces import Claim, Created, Heartbeat, JobPage, QueueDepth
+from contract.stores.jobs import Claim, Created, Heartbeat, JobPage, QueueDepth, flight
 from contract.stores.memory_jobs import LOST
 
-_SCRIPTS = ("create", "claim", "heartbeat", "end", "bury", "put_back", "cancel", "delete", "resend")
+_SCRIPTS = ("create", "claim", "heartbeat", "end", "bury", "put_back", "cancel", "resend")
+_ERASING = ("delete", "withdraw")
 _PAGE = 100
 
 
@@ -46,22 +47,18 @@ class RedisJobStore:
         self._clock = clock
         self._durability = Durability(redis)
         self._scripts = {n: redis.register_script(lua("jobs_prelude", f"jobs_{n}")) for n in _SCRIPTS}
+        self._scripts |= {n: redis.register_script(lua("jobs_prelude", "jobs_erase", f"jobs_{n}")) for n in _ERASING}
 
-    def create(self, job: Job, *, share: bool = True, body_hash: str = "") -> Created:
+    def create(self, job: Job, *, body_hash: str = "") -> Created:
         key = ""
         if job.idempotency_key:
             digest = hashlib.sha256(job.idempotency_key.encode()).hexdigest()
             key = self._keys.idempotency(job.owner or "", digest)
-        fields = job_fields(job)
-        arguments: tuple[str | int, ...] = (
-            int(share),
-            job.fingerprint or "",
-            body_hash,
-            self._idempotency_keep_s,
-        )
-        flat = [part for pair in fields.items() for part in pair]
+        job = replace(job, written=len(job.request.text))
+        flat = [part for pair in job_fields(job).items() for part in pair]
+        arguments: tuple[str | float, ...] = (flight(job) or "", body_hash, self._idempotency_keep_s, *flat)
         with translated():
-            outcome, found, *rest = self._run("create", job.id, *arguments, *flat, key=key, durably=True)
+            outcome, found, *rest = self._run("create", job.id, *arguments, key=key, durably=True)
         if outcome == b"conflict":
             raise ServiceError(ErrorCode.CONFLICT, "this Idempotency-Key was used with another body")
         if outcome == b"new":
@@ -73,7 +70,12 @@ class RedisJobStore:
         known = self.get(found.decode())
         if known is None:
             raise ServiceError(ErrorCode.STORE_UNAVAILABLE, "the job vanished as it was written")
-        return Created(known, is_new=outcome == b"again", depth=self.depth())
+        if outcome == b"known":
+            return Created(known, is_new=False)
+        if outcome == b"again":
+            return Created(known, is_new=True, follows=known.follows, depth=self.depth())
+        (raised,) = rest
+        return Created(known, is_new=True, follows=True, raised=self.get(raised.decode()) if raised else None)
 
     def get(self, job_id: str) -> Job | None:
         if not JOB_ID.fullmatch(job_id):  # else `x:chunks` would name another key of ours
@@ -81,6 +83,18 @@ class RedisJobStore:
         with translated():
             fields = decoded(self._redis.hgetall(self._keys.job(job_id)))
         return job_from_fields(fields) if "id" in fields else None
+
+    def leader(self, work_id: str) -> Job | None:
+        job = self.get(work_id)
+        if job is None or job.status.is_terminal or job.follows:
+            with translated():
+                leader: Any = self._redis.hget(self._keys.job_leaders(), work_id)
+            job = None if leader is None else self.get(leader.decode())
+        return None if job is None or job.status.is_terminal else job
+
+    def keeps_files(self, work_id: str) -> bool:
+        with translated():
+            return bool(self._redis.exists(self._keys.job(work_id), self._keys.job_sharers(work_id)))
 
     def status(self, job_id: str) -> JobStatus | None:
         if not JOB_ID.fullmatch(job_id):
@@ -127,7 +141,8 @@ class RedisJobStore:
 
     def claim(self, job_id: str, *, worker: str, lease_s: float, suspects: bool = True) -> Claim | None:
         with translated():
-            record = decoded(self._run("claim", job_id, worker, lease_s, int(suspects), os.getpid()))
+            arguments = (worker, lease_s, int(suspects), os.getpid(), self._keep_s)
+            record = decoded(self._run("claim", job_id, *arguments))
         if not record:
             return None
         job = job_from_fields(record)
@@ -136,7 +151,7 @@ class RedisJobStore:
     def heartbeat(self, job_id: str, token: int, *, lease_s: float, progress: JobProgress | None = None) -> Heartbeat:
         told = as_json(progress) if progress else ""
         with translated():
-            alive, cancel = self._run("heartbeat", job_id, token, lease_s, told)
+            alive, cancel = self._run("heartbeat", job_id, token, lease_s, told, self._keep_s)
         return Heartbeat(alive=bool(alive), cancel_requested=bool(cancel))
 
     def finish(self, job_id: str, token: int, result: JobResult) -> bool:
@@ -175,7 +190,7 @@ class RedisJobStore:
     def requeue(self, job_id: str, *, max_attempts: int = 2) -> Job | None:
         with translated():
             done = self._run("put_back", job_id, "", max_attempts, self._keep_s, LOST.code.value, LOST.detail)
-        return self.get(job_id) if done else None
+        return self.get(done.decode()) if done else None
 
     def resend_due(self, *, older_than_s: float, limit: int = 100) -> tuple[Job, ...]:
         with translated():
@@ -193,9 +208,21 @@ class RedisJobStore:
             record = decoded(self._run("delete", job_id, key=self._keys.job_chunks(job_id)))
         return job_from_fields(record) if "id" in record else None
 
+    def withdraw(self, job_id: str) -> bool:
+        with translated():
+            return bool(self._run("withdraw", job_id, key=self._keys.job_chunks(job_id)))
+
     def queue_position(self, job_id: str) -> int | None:
+        if not JOB_ID.fullmatch(job_id):
+            return None
+        with translated():
+            work_id = self._redis.hget(self._keys.job(job_id), "shares")
+            leader = work_id and (self._redis.hget(self._keys.job_leaders(), work_id) or work_id)
+            return self._position(leader.decode() if isinstance(leader, bytes) else job_id)
+
+    def _position(self, job_id: str) -> int | None:
         first, second = (self._keys.job_queue(p) for p in (Priority.INTERACTIVE, Priority.BATCH))
-        with translated(), self._redis.pipeline(transaction=True) as pipe:
+        with self._redis.pipeline(transaction=True) as pipe:
             pipe.zrank(first, job_id)
             pipe.zrank(second, job_id)
             pipe.zcard(first)
@@ -206,14 +233,15 @@ class RedisJobStore:
 
     def depth(self) -> QueueDepth:
         with translated(), self._redis.pipeline(transaction=True) as pipe:
-            for status in (JobStatus.QUEUED, JobStatus.RUNNING):
-                pipe.zcard(self._keys.jobs_with_status(status))
+            for priority in Priority:
+                pipe.zcard(self._keys.job_queue(priority))
+            pipe.zcard(self._keys.job_leases())
             pipe.hgetall(self._keys.job_load())
             for priority in Priority:
                 pipe.zrange(self._keys.job_queue(priority), 0, 0, withscores=True)
-            queued, running, load, *oldest = pipe.execute()
+            interactive, batch, running, load, *oldest = pipe.execute()
         first = [float(found[0][1]) for found in oldest if found]
-        return _depth(queued, running, load, first)
+        return _depth(interactive + batch, running, load, first)
 
     def _until(self, unix_s: float, index: str, limit: int) -> tuple[str, ...]:
         found: Any = self._redis.zrangebyscore(index, "-inf", unix_s, start=0, num=limit)
@@ -242,6 +270,7 @@ class RedisJobStore:
             *(keys.job_queue(priority) for priority in Priority),
             key,
             keys.webhooks_due(),
+            keys.job_leaders(),
         ]
         now_s = "" if self._clock is None else repr(self._clock())
         prepared, args = self._scripts[script], [job_id, now_s, keys.inflight(), *arguments]

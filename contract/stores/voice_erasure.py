@@ -9,6 +9,7 @@ from contract.errors import ErrorCode, FieldProblem, ServiceError
 from contract.messages import field_error
 from contract.schemas import Job, Voice
 from contract.stores.interfaces import Stores
+from contract.stores.job_erasure import erase_job
 from contract.telemetry import event_log
 from contract.voice_styles import normal_style, style_id
 
@@ -92,12 +93,14 @@ class VoiceErasure:
         for job in self._all_jobs():
             if not is_made_from_it(job):
                 continue
-            if self._stores.jobs.delete(job.id) is None:
+            gone = erase_job(self._stores.jobs, self._stores.blobs, job.id)
+            if gone is None:
                 self._stores.jobs.request_cancel(job.id)
                 cancelled += 1
-                if self._stores.jobs.delete(job.id) is None:  # it runs: the worker sees the flag, and finds no voice
+                gone = erase_job(self._stores.jobs, self._stores.blobs, job.id)
+                if gone is None:  # it runs: the worker sees the flag, and finds no voice
                     continue
-            files += self._stores.blobs.delete_tree(blob_keys.job_folder(job.id))
+            files += gone[1]
             erased += 1
         return erased, cancelled, files
 

@@ -5,12 +5,12 @@ import hashlib
 import flask
 from werkzeug.datastructures import FileStorage
 
-from contract import blob_keys
 from contract.errors import ErrorCode, FieldError, FieldProblem, ServiceError
 from contract.fingerprint import body_hash
 from contract.messages import field_error
 from contract.schemas import JOB_ID, Job, JobStatus, JobSubmission
 from contract.stores.cursor import decode
+from contract.stores.job_erasure import erase_job
 from contract.wire import parse_job
 from megatts3_server import (
     auth,
@@ -123,9 +123,9 @@ def delete_job(job_id: str) -> flask.Response:
     """Cancel a live job; erase an ended one with its audio.  Ask again to erase what was cancelled."""
     stores = services().stores
     _job(job_id)
-    erased = stores.jobs.delete(job_id)
-    if erased is not None:
-        files = stores.blobs.delete_tree(blob_keys.job_folder(job_id))
+    gone = erase_job(stores.jobs, stores.blobs, job_id)
+    if gone is not None:
+        erased, files = gone
         return flask.jsonify({"id": job_id, "status": erased.status.value, "deleted": True, "files": files})
     job = stores.jobs.request_cancel(job_id)
     if job is None:

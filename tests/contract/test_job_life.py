@@ -17,15 +17,23 @@ from contract.stores.opening import open_stores
 
 pytestmark = pytest.mark.redis
 
-JOBS = ("job_a", "job_b", "job_c")
+JOBS = ("job_a", "job_b", "job_c", "job_d")
 FAILURE = ErrorInfo(ErrorCode.SYNTHESIS_FAILED, "no")
+LATE = ErrorInfo(ErrorCode.DEADLINE_EXCEEDED, "late")
 RESULT = JobResult("jobs/x/audio.wav", AudioFormat.WAV, 1.0, 24_000, 10, 0.5)
 jobs = st.sampled_from(JOBS)
 tokens = st.integers(0, 6)
 calls = st.one_of(
-    st.tuples(st.just("create"), jobs, st.sampled_from([None, "f1", "f2"]), st.sampled_from(list(Priority))),
-    st.tuples(st.sampled_from(["claim", "request_cancel", "requeue", "delete", "queue_position"]), jobs),
-    st.tuples(st.sampled_from(["heartbeat", "finish", "fail", "cancelled", "release"]), jobs, tokens),
+    st.tuples(
+        st.just("create"),
+        jobs,
+        st.sampled_from([None, "f1", "f1", "f2"]),
+        st.sampled_from(list(Priority)),
+        st.sampled_from([None, 4.0, 30.0]),
+    ),
+    st.tuples(st.sampled_from(["claim", "request_cancel", "requeue", "delete", "withdraw"]), jobs),
+    st.tuples(st.sampled_from(["queue_position", "leader", "keeps_files"]), jobs),
+    st.tuples(st.sampled_from(["heartbeat", "finish", "fail", "late", "cancelled", "release"]), jobs, tokens),
     st.tuples(st.just("bury"), st.booleans()),
     st.tuples(st.just("advance"), st.sampled_from([1.0, 5.0, 11.0])),
     st.tuples(st.sampled_from(["expired", "resend_due", "depth"])),
@@ -43,11 +51,18 @@ class Player:
         name, *rest = call
         return getattr(self, f"_{name}", self._other)(*rest) if name != "advance" else None
 
-    def _create(self, job_id, fingerprint, priority):
+    def _create(self, job_id, fingerprint, priority, time_s):
         request = SpeechRequest(text="x")
-        job = Job(id=job_id, request=request, fingerprint=fingerprint, priority=priority, estimate_s=0.333)
-        created = self.jobs.create(job)
-        return created.job, created.is_new
+        deadline_at = None if time_s is None else self.clock() + time_s
+        job = Job(
+            id=job_id,
+            request=request,
+            fingerprint=fingerprint,
+            priority=priority,
+            estimate_s=0.333,
+            deadline_at=deadline_at,
+        )
+        return self.jobs.create(job)
 
     def _claim(self, job_id):
         return self.jobs.claim(job_id, worker="w", lease_s=10)
@@ -60,6 +75,9 @@ class Player:
 
     def _fail(self, job_id, token):
         return self.jobs.fail(job_id, token, FAILURE)
+
+    def _late(self, job_id, token):
+        return self.jobs.fail(job_id, token, LATE)
 
     def _cancelled(self, job_id, token):
         return self.jobs.cancelled(job_id, token)
@@ -75,6 +93,15 @@ class Player:
 
     def _delete(self, job_id):
         return self.jobs.delete(job_id)
+
+    def _withdraw(self, job_id):
+        return self.jobs.withdraw(job_id)
+
+    def _leader(self, job_id):
+        return self.jobs.leader(job_id)
+
+    def _keeps_files(self, job_id):
+        return self.jobs.keeps_files(job_id)
 
     def _queue_position(self, job_id):
         return self.jobs.queue_position(job_id)
@@ -104,17 +131,21 @@ def test_both_stores_answer_alike_and_no_job_leaves_an_end_state(redis_settings,
     memory = Player(memory_stores(redis_settings, clock=clock), clock)
     real = Player(open_stores(replace(redis_settings, redis=own_keys), clock=clock), clock)
     ended: dict[str, JobStatus] = {}
+    made: dict[str, int] = {}  # an id is random: no later job has it
     last_token = 0
-    for call in script:
+    for name, *rest in script:
+        if name == "create" and memory.jobs.get(_now(rest[0], made)) is None:
+            made[rest[0]] = made.get(rest[0], 0) + 1
+        call = (name, *(_now(part, made) if part in JOBS else part for part in rest))
         clock.now_s += call[1] if call[0] == "advance" else 0.125  # exact in a float and in six decimals
         answer = memory.play(call)
         assert real.play(call) == answer, call
-        if call[0] == "delete" and answer is not None:
-            ended.pop(call[1])
+        if call[0] in {"delete", "withdraw"} and answer:
+            ended.pop(call[1], None)
         if call[0] == "claim" and answer is not None:
             assert answer.token > last_token
             last_token = answer.token
-        for job_id in JOBS:
+        for job_id in (_now(name, made) for name in JOBS):
             job = memory.jobs.get(job_id)
             assert real.jobs.get(job_id) == job
             if job_id in ended:
@@ -124,6 +155,10 @@ def test_both_stores_answer_alike_and_no_job_leaves_an_end_state(redis_settings,
     depth = real.jobs.depth()
     assert depth == memory.jobs.depth()
     found = real.jobs.list().jobs
-    waiting = [job for job in found if job.status is JobStatus.QUEUED]
+    waiting = [job for job in found if job.status is JobStatus.QUEUED and not job.follows]
     assert depth.queued_audio_s == pytest.approx(0.333 * len(waiting))
     assert {job.id for job in found} == {job.id for job in memory.jobs.list().jobs}
+
+
+def _now(name: str, made: dict[str, int]) -> str:
+    return f"{name}{made.get(name, 0)}"

@@ -9,7 +9,8 @@ import pytest
 
 from contract.errors import ErrorCode, ErrorInfo, ServiceError
 from contract.schemas import JobProgress, JobStatus, Priority
-from contract.stores.interfaces import Chunk, Heartbeat, QueueDepth
+from contract.stores.interfaces import Chunk
+from contract.stores.jobs import Heartbeat, QueueDepth
 
 LEASE_S = 10.0
 FAILURE = ErrorInfo(ErrorCode.SYNTHESIS_FAILED, "no")
@@ -165,38 +166,6 @@ def test_a_cancelled_job_of_a_lost_worker_is_not_run_again(stores, new_job, cloc
     stores.jobs.request_cancel(held.job.id)
     clock.advance(LEASE_S)
     assert stores.jobs.requeue(held.job.id).status is JobStatus.CANCELLED
-
-
-def test_equal_requests_in_flight_share_one_job(stores, new_job, result):
-    first = stores.jobs.create(new_job(fingerprint="same")).job
-    second = stores.jobs.create(new_job(fingerprint="same"))
-    assert (second.job.id, second.is_new) == (first.id, False)
-    assert stores.jobs.create(new_job(fingerprint="other")).is_new
-    held = claim(stores, first.id)
-    assert stores.jobs.create(new_job(fingerprint="same")).job.id == first.id
-    stores.jobs.finish(first.id, held.token, result)
-    assert stores.jobs.create(new_job(fingerprint="same")).is_new
-
-
-def test_a_job_about_to_be_cancelled_is_not_shared(stores, new_job):
-    held = claim(stores, stores.jobs.create(new_job(fingerprint="same")).job.id)
-    stores.jobs.request_cancel(held.job.id)
-    second = stores.jobs.create(new_job(fingerprint="same"))
-    assert second.is_new
-    stores.jobs.cancelled(held.job.id, held.token)
-    assert stores.jobs.create(new_job(fingerprint="same")).job.id == second.job.id
-
-
-def test_without_sharing_each_job_is_its_own(stores, new_job):
-    stores.jobs.create(new_job(fingerprint="same"))
-    assert stores.jobs.create(new_job(fingerprint="same"), share=False).is_new
-
-
-def test_many_equal_requests_at_once_become_one_job(stores, new_job):
-    with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda _: stores.jobs.create(new_job(fingerprint="same")), range(24)))
-    assert len({c.job.id for c in made}) == 1
-    assert sum(c.is_new for c in made) == 1
 
 
 def test_a_resent_idempotency_key_returns_the_first_job(stores, new_job):

@@ -32,7 +32,6 @@ from contract.stores.memory import memory_stores
 from contract.stores.plans import PlanAnswer
 from megatts3_server.app import Links, create_app
 from megatts3_server.token_bucket import Buckets, MemoryBuckets
-from megatts3_server.waiters import MemoryWaiters
 
 WORKER = WorkerState(
     name="worker0@test",
@@ -140,7 +139,7 @@ class FakeWorker:
 
     def _result(self, job: Job) -> JobResult:
         data = wav_bytes(0.5)
-        blob = blob_keys.job_audio(job.id, job.request.response_format)
+        blob = blob_keys.job_audio(job.work_id, job.request.response_format)
         self.stores.blobs.put(blob, data)
         audio_format, rate = job.request.response_format, job.request.sample_rate
         if job.request.cache and job.fingerprint is not None:
@@ -206,7 +205,7 @@ def serve(settings: Settings, *, worker: WorkerState | None = WORKER, buckets: B
     if worker is not None:
         stores.workers.heartbeat(worker, ttl_s=1000)
     fake = FakeWorker(stores)
-    app = create_app(settings, stores, Links(fake, MemoryWaiters(), buckets or MemoryBuckets()))
+    app = create_app(settings, stores, Links(fake, buckets or MemoryBuckets()))
     return Service(app, stores, fake, settings)
 
 

@@ -16,7 +16,6 @@ from contract.stores.memory import memory_stores
 from megatts3_server.app import Links, create_app
 from megatts3_server.rate_limit import Limits
 from megatts3_server.token_bucket import Bucket, Buckets, MemoryBuckets, RedisBuckets, Take
-from megatts3_server.waiters import MemoryWaiters
 
 BUCKET = Bucket(capacity=10, refill_per_s=0.5)
 
@@ -171,7 +170,7 @@ def test_while_redis_is_away_each_process_counts_for_itself(settings: Settings):
         api=dataclasses.replace(settings.api, rate_limit=RateLimitSettings(requests_per_minute=1, burst_size=3)),
     )
     stores = memory_stores(settings)
-    app = create_app(settings, stores, Links(FakeWorker(stores), MemoryWaiters(), AwayBuckets()))
+    app = create_app(settings, stores, Links(FakeWorker(stores), AwayBuckets()))
     answers = [app.test_client().post(ROUTE, json=BODY).status_code for _ in range(4)]
 
     assert answers == [503, 503, 503, 429]  # no worker: what counts is who was refused by whom
@@ -187,7 +186,7 @@ def test_two_processes_share_one_bucket_in_redis(tmp_path, redis_settings: Setti
     clients = []
     for _ in range(2):
         stores = memory_stores(settings)
-        links = Links(FakeWorker(stores), MemoryWaiters(), RedisBuckets(connect(settings.redis)))
+        links = Links(FakeWorker(stores), RedisBuckets(connect(settings.redis)))
         clients.append(create_app(settings, stores, links).test_client())
     statuses = [clients[n % 2].post(ROUTE, json=BODY).status_code for n in range(14)]
 

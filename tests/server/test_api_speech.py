@@ -4,15 +4,18 @@ import base64
 import dataclasses
 import json
 import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from api_service import WORKER, Build, Service, until, waiting_for_jobs, wav_bytes
 from flask.testing import FlaskClient
 
-from contract.errors import ErrorCode, ErrorInfo
-from contract.schemas import JobStatus
+from contract.errors import ErrorCode, ErrorInfo, ServiceError
+from contract.schemas import JobStatus, Priority, SpeechRequest
 from contract.settings import Settings
+from megatts3_server.submission import Caller
+from megatts3_server.waiting import ClientGone
 
 SYNTHESIZE = "/api/v1/tts/synthesize"
 BODY = {
@@ -119,8 +122,58 @@ def test_identical_requests_in_flight_are_computed_once_and_both_get_the_audio(s
 
     assert [body.status_code for body in bodies] == [200, 200, 200]
     assert {body.data for body in bodies} == {wav_bytes(0.5)}
-    assert len({body.headers["X-Job-ID"] for body in bodies}) == 1
+    assert len({body.headers["X-Job-ID"] for body in bodies}) == 3, "each has a job of its own"
     assert len(service.worker.spoken) == 1
+
+
+def test_a_client_of_a_shared_job_that_hangs_up_takes_nothing_from_the_others(service: Service):
+    service.worker.hold = True
+    gone = threading.Event()
+    submission = service.app.extensions["megatts3"].submission
+    resolved = submission.resolve(SpeechRequest(text="shared"))
+    with ThreadPoolExecutor(3) as pool:
+        leaving = pool.submit(submission.speak, resolved, Caller("1", is_gone=gone.is_set), timeout_s=10)
+        until(lambda: len(service.worker.sent) == 1)
+        staying = [pool.submit(submission.speak, resolved, Caller("2"), timeout_s=10) for _ in range(2)]
+        until(lambda: waiting_for_jobs(service) == 3)
+        gone.set()
+        with pytest.raises(ClientGone):
+            leaving.result(10)
+        service.worker.let_go.set()
+        done = [each.result(10) for each in staying]
+
+    assert [job.status for job in done] == [JobStatus.DONE, JobStatus.DONE]
+    assert {job.status for job in service.stores.jobs.list().jobs} == {JobStatus.DONE, JobStatus.CANCELLED}
+    assert len(service.worker.spoken) == 1
+
+
+def test_when_the_first_of_two_equal_requests_is_refused_the_second_is_still_spoken(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    told = []
+
+    def refuse(job):
+        monkeypatch.undo()
+        told.append(service.client.post("/api/v1/jobs", json=BODY))
+        raise ServiceError(ErrorCode.STORE_UNAVAILABLE)
+
+    monkeypatch.setattr(service.worker, "synthesize", refuse)
+    refused = service.client.post("/api/v1/jobs", json=BODY)
+
+    assert (refused.status_code, told[0].status_code) == (503, 202)
+    (left,) = service.stores.jobs.list().jobs
+    assert left.id == told[0].json["id"]
+    service.worker.synthesize(left)  # as a sweep does
+    until(lambda: service.stores.jobs.get(left.id).status is JobStatus.DONE)
+
+
+def test_an_urgent_request_hurries_the_equal_job_it_follows(service: Service):
+    service.worker.hold = True
+    book = service.client.post("/api/v1/jobs", json=BODY).json
+    service.client.post("/api/v1/jobs", json={**BODY, "priority": "interactive"})
+
+    assert service.worker.sent == [book["id"], book["id"]]
+    assert service.stores.jobs.get(book["id"]).priority is Priority.INTERACTIVE
 
 
 def test_a_joined_job_that_its_owner_cancels_is_spoken_for_the_other(service: Service):
@@ -222,9 +275,10 @@ def test_with_a_full_queue_an_equal_request_joins_the_job_under_way(settings: Se
     again = service.client.post(SYNTHESIZE, json=BODY, headers=later)
     other = service.client.post(SYNTHESIZE, json={"text": "another"}, headers=later)
 
-    assert (again.status_code, again.json["id"]) == (202, first.json["id"])
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert again.json["id"] != first.json["id"]
     assert (other.status_code, other.json["error_code"]) == (503, "queue_full")
-    assert len(service.stores.jobs.list().jobs) == 1
+    assert len(service.stores.jobs.list().jobs) == 2
 
 
 def test_a_broker_that_is_away_is_503_and_no_job_is_left(service: Service):

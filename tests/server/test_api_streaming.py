@@ -32,7 +32,7 @@ class Speaker:
 
     @property
     def job(self) -> Job:
-        return self.stores.jobs.list().jobs[0]
+        return next(job for job in self.stores.jobs.list().jobs if not job.follows)
 
     def claim(self, *, lease_s: float = 15) -> None:
         until(lambda: self.stores.jobs.list().jobs and self.stores.chunks.is_wanted(self.job.id))
@@ -43,7 +43,9 @@ class Speaker:
     def say(self, data: bytes, *, is_last: bool = False) -> None:
         ends_at = self.samples + len(data) // 2
         about = {"starts_at": str(self.samples), "ends_at": str(ends_at), "rate": "24000"}
-        self.stores.chunks.append(self.job.id, self.token, Chunk(self.sequence, data, is_last=is_last, about=about))
+        self.stores.chunks.append(
+            self.job.work_id, self.token, Chunk(self.sequence, data, is_last=is_last, about=about)
+        )
         self.samples, self.sequence = ends_at, self.sequence + 1
 
     def finish(self, data: bytes = b"".join(PIECES)) -> None:
@@ -194,6 +196,21 @@ def test_equal_requests_are_spoken_once_and_all_hear_it_all(service, speaker, po
     assert b"".join(base64.b64decode(event["audio"]) for event in events_of(events)[:-1]) == everything
     assert whole.result(10).data == everything
     assert len(service.worker.sent) == 1
+
+
+def test_who_hangs_up_first_takes_nothing_from_who_listens_on(service, speaker, pool):
+    first = begin(service, speaker, pool)
+    late = ask(service)
+    first.close()
+    until(lambda: speaker.job.id == late.headers["X-Job-ID"])
+    for piece in PIECES[1:]:
+        speaker.say(piece, is_last=piece is PIECES[2])
+    speaker.finish()
+
+    assert b"".join(late.response) == b"".join(PIECES)
+    assert len(service.worker.sent) == 1
+    left = {job.id: job.status for job in service.stores.jobs.list().jobs}
+    assert left == {first.headers["X-Job-ID"]: JobStatus.CANCELLED, late.headers["X-Job-ID"]: JobStatus.DONE}
 
 
 def test_what_is_in_the_cache_comes_whole(service):

@@ -9,14 +9,11 @@ import pytest
 from api_service import until
 
 from contract.errors import ErrorCode, ServiceError
-from contract.redis_keys import RedisKeys
 from contract.schemas import Job, SpeechRequest
 from contract.settings import Settings
-from contract.stores.connection import connect
 from contract.stores.interfaces import Event, EventKind
 from contract.stores.memory import MemoryEvents
 from contract.stores.opening import open_stores
-from megatts3_server.waiters import MemoryWaiters, RedisWaiters, Waiters
 from megatts3_server.waiting import ClientGone, WaitRoom
 
 
@@ -147,27 +144,6 @@ def test_a_wait_survives_a_restart_of_redis(settings: Settings, own_redis):
 
         assert answer.result(20).id == "job_1"
     room.close()
-
-
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
-def waiters(request: pytest.FixtureRequest) -> Waiters:
-    if request.param == "memory":
-        return MemoryWaiters()
-    redis_settings: Settings = request.getfixturevalue("redis_settings")
-    return RedisWaiters(connect(redis_settings.redis), RedisKeys("test"))
-
-
-def test_only_the_last_to_leave_is_the_last(waiters: Waiters):
-    waiters.join("job_1")  # beside the one who made it
-    waiters.join("job_1")
-
-    assert waiters.leave("job_1") is False
-    assert waiters.leave("job_1") is False
-    assert waiters.leave("job_1") is True
-
-
-def test_who_made_a_job_counts_without_being_counted(waiters: Waiters):
-    assert waiters.leave("job_2") is True
 
 
 def test_a_status_nobody_waits_for_wakes_nobody(room: WaitRoom, events: MemoryEvents):

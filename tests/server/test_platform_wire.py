@@ -17,13 +17,12 @@ from urllib.parse import quote, urlsplit
 
 import numpy as np
 import pytest
-import redis
 import soundfile
 from api_service import WORKER, FakeWorker, npy_bytes, until, wav_bytes
 from test_api_gunicorn import Live, live
 
 from contract import blob_keys
-from contract.schemas import Job, JobResult
+from contract.schemas import Job, JobResult, JobStatus
 
 __all__ = ["live"]  # the fixture: gunicorn with two processes, Redis, a stand-in for the worker
 pytestmark = pytest.mark.redis
@@ -254,14 +253,9 @@ def test_the_same_request_three_times_in_flight_is_computed_once(live: Live, tel
     telling.hold = True
     parts = [text("text", "重复的请求"), clip(), *numbers(**NUMBERS)]
     before = len(telling.spoken)
-    with ThreadPoolExecutor(3) as pool, redis.Redis.from_url(live.redis_url) as client:
-        client.delete(*client.keys("*:waiters*"), "none")
-
-        def all_wait(count: int) -> bool:
-            return [int(client.get(key) or 0) for key in client.keys("*:waiters*")] == [count]
-
+    with ThreadPoolExecutor(3) as pool:
         pending = [pool.submit(post, live, *parts) for _ in range(3)]
-        until(lambda: all_wait(3), timeout_s=60)
+        until(lambda: len(telling.stores.jobs.list(status=JobStatus.QUEUED).jobs) == 3, timeout_s=60)
         telling.hold = False
         answers = [each.result(90) for each in pending]
 
