@@ -1,7 +1,7 @@
 """What the API and the worker ask of their stores.  Every method is safe from any thread.
 
 A store that is away raises ServiceError(STORE_UNAVAILABLE); AudioCache never does: it misses.
-Not here: jobs.py, segments.py, plans.py, webhooks.py; how it is done (redis_voices.py, redis_audio.py, filesystem.py, memory.py).
+Not here: jobs.py, segments.py, plans.py, webhooks.py; how it is done (redis_voices.py, filesystem.py, memory.py …).
 """
 
 from __future__ import annotations
