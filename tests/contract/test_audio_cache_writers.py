@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import redis
@@ -67,6 +69,66 @@ def test_eight_writers_never_hold_more_than_the_budget(small):
 def held_now(settings) -> int:
     with redis.Redis.from_url(settings.redis.url) as client:
         return int(client.eval(HELD, 0, RedisKeys().audio("*")))
+
+
+@pytest.mark.redis
+def test_eight_writers_at_once_and_still_the_least_recently_used_goes_first(small):
+    """Exact to one entry: Redis's own record of what it ran, call by call, is replayed in a model of the order."""
+    cache = open_stores(small).audio_cache
+    cache.put("warm", mp3(1))
+    cache.get("warm")  # both scripts are loaded: each call is one line of the record
+    cache.purge()
+    with redis.Redis.from_url(small.redis.url) as client, client.monitor() as record:
+
+        def write(number: int) -> None:
+            mine, dice = open_stores(small).audio_cache, random.Random(number)
+            for _ in range(PUTS):
+                audio = replace(mp3(0), data=b"x" * dice.randint(500, LARGEST))
+                assert mine.put(f"f{dice.randrange(60)}", audio)
+                mine.get(f"f{dice.randrange(60)}")
+
+        with ThreadPoolExecutor(WRITERS) as pool:
+            list(pool.map(write, range(WRITERS)))
+        client.echo("all written")
+        calls, erased = replayed_from(record)
+        left = [name.decode() for name in client.zrange(RedisKeys().audio_used(), 0, -1)]
+
+    model: OrderedDict[str, int] = OrderedDict()
+    expected = []
+    for _, name, size in calls:
+        if size is None:
+            if name in model:
+                model.move_to_end(name)
+            continue
+        if model.pop(name, None) is not None:
+            expected.append(name)
+        while sum(model.values()) + size > BUDGET:
+            expected.append(model.popitem(last=False)[0])
+        model[name] = size
+
+    assert len(calls) == 2 * WRITERS * PUTS
+    writers = [writer for writer, _, _ in calls]
+    assert sum(one != other for one, other in pairwise(writers)) > len(calls) / 2, "they hardly met"
+    assert len(expected) > WRITERS * PUTS / 2
+    assert erased == expected
+    assert left == list(model)
+
+
+def replayed_from(record) -> tuple[list[tuple[str, str, int | None]], list[str]]:
+    """Calls in their order, (connection, name, bytes put or None for a look), and the names erased, in theirs."""
+    calls: list[tuple[str, str, int | None]] = []
+    erased: list[str] = []
+    start = RedisKeys().audio("")
+    for line in record.listen():
+        words = line["command"].split(" ")
+        if words[0] == "ECHO":
+            return calls, erased
+        if words[0] == "EVALSHA":  # sha, count of keys, four keys, then what the script is given
+            name, given = words[7], words[12:]
+            calls.append((line["client_port"], name, len(given[0]) if given else None))
+        elif words[0] == "DEL" and line["client_type"] == "lua":
+            erased.append(words[1].removeprefix(start))
+    raise AssertionError("the record broke off")
 
 
 @pytest.mark.redis
