@@ -35,6 +35,7 @@
 | `segment:{key}` | hash | worker (Lua) | worker, you | until unused for `cache.segment_ttl_s`, or too many |
 | `segment:{key}:jobs` | hash | worker (Lua) | worker | until no job wants it |
 | `segments:queue:{priority}` | zset | worker (Lua) | worker | none; a segment leaves when claimed |
+| `segments:suspects` | zset | worker (Lua) | worker | none; a segment leaves when claimed |
 | `segments:leases` | zset | worker (Lua) | worker | none; a segment leaves at its end |
 | `segments:used` | zset | worker (Lua) | worker | none; pruned with the segments |
 | `segments:stats` | hash | worker (Lua) | worker, you | none |
@@ -206,6 +207,10 @@ class RedisKeys:
     def segment_queue(self, priority: str) -> str:
         """Sorted set: segment that waits by the second its sound is wanted."""
         return f"{self.root}segments:queue:{priority}"
+
+    def segment_suspects(self) -> str:
+        """Sorted set: segment that waits and that a worker was lost with, by the second its sound is wanted."""
+        return f"{self.root}segments:suspects"
 
     def segment_leases(self) -> str:
         """Sorted set: segment that is rendered by the end of its lease."""

@@ -24,6 +24,7 @@ from worker.shipped_voices import ShippedVoicesError
 log = event_log(__name__)
 
 EX_CONFIG = 78  # <sysexits.h>: starting again will not help until somebody changes something
+FULL_DISK_S = 60.0  # what is spoken already waits for room so long; new work is refused meanwhile
 STORE_AWAY_PAUSE_S = 1.0  # between tries while Redis is not there yet: processes may start in any order
 
 
@@ -42,7 +43,9 @@ def serve(settings: Settings, *, load: Callable[..., Runtime] = load_runtime) ->
         """
         configure_logging(settings.logging)  # before Celery would: the model is loaded first
         try:
-            built = load(settings, open_stores(settings), name=str(sender.hostname), send=send_message)
+            built = load(
+                settings, open_stores(settings, patience_s=FULL_DISK_S), name=str(sender.hostname), send=send_message
+            )
             set_runtime(built)
             built.start()
             _become_ready(built, settings)

@@ -124,10 +124,14 @@ class LeaseKeeper:
     def beat(self) -> None:
         """Renew every lease once."""
         for lease in self._all():
-            try:
-                self._renew(lease, progress=lease.report() if lease.report is not None else None)
-            except ServiceError as error:  # Redis is away: the lease may outlast it
-                log.warning("lease_not_renewed", job=lease.job.id, code=error.code)
+            self.tell(lease)
+
+    def tell(self, lease: Lease) -> None:
+        """Renew one lease and pass its progress on now: by it is judged whose fault the loss of this worker is."""
+        try:
+            self._renew(lease, progress=lease.report() if lease.report is not None else None)
+        except ServiceError as error:  # Redis is away: the lease may outlast it
+            log.warning("lease_not_renewed", job=lease.job.id, code=error.code)
 
     def _run(self) -> None:
         while not self._stopping.wait(self._heartbeat_s):

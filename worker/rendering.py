@@ -1,8 +1,7 @@
 """Render segments of any job, whoever claimed the job: a few threads that claim, render, store and claim again.
 
 Rows of the batch bound how many; one row is kept from the batch class, so that somebody who waits for a sentence
-need not wait for a book's.  A segment that a worker was lost with before is rendered when no other such one is:
-should this worker go too, it is known which it was.
+need not wait for a book's.  A segment that a worker was lost with before is rendered alone (company.py).
 """
 
 import threading
@@ -18,6 +17,7 @@ from contract.telemetry import event_log
 from megatts3.api import Passage, SegmentResult, SynthesisRequest
 from megatts3.errors import Cancelled, EngineStopped
 from worker import segment_audio
+from worker.company import Company
 from worker.manuscripts import Manuscripts
 from worker.segment_times import now_unix_s, told
 from worker.speech_engine import RunningRequest, SpeechEngine
@@ -50,6 +50,7 @@ class Renderers:
         *,
         prompts: VoicePrompts,
         manuscripts: Manuscripts,
+        company: Company,
         ring: Callable[[str], None],
         worker: str,
         rows: int,
@@ -59,6 +60,7 @@ class Renderers:
         """ring: tells a job of this process that one of its segments ended."""
         self._segments, self._blobs, self._engine = segments, blobs, engine
         self._prompts, self._manuscripts, self._ring = prompts, manuscripts, ring
+        self._company = company
         self._worker, self._lease_s, self._heartbeat_s = worker, lease_s, heartbeat_s
         self._most = rows + 1  # the next one is prepared while the others run
         self._most_batch = max(1, rows - 1)
@@ -75,6 +77,7 @@ class Renderers:
             return
         names = [f"render{n}" for n in range(self._most)]
         self._threads = [threading.Thread(target=self._work, name=name, daemon=True) for name in names]
+        self._threads.append(threading.Thread(target=self._work_on_suspects, name="render-suspects", daemon=True))
         self._threads.append(threading.Thread(target=self._keep, name="render-leases", daemon=True))
         for thread in self._threads:
             thread.start()
@@ -139,11 +142,38 @@ class Renderers:
         while not self._stopping:
             with self._changed:
                 seen = self._news
-            held = self._claim()
-            if held is not None:
+            with self._company.beside():
+                held = self._claim()
+                if held is not None:
+                    self._render(held)
+            if held is None:
+                self._wait_for_news(seen)
+
+    def _work_on_suspects(self) -> None:
+        while not self._stopping:
+            with self._changed:
+                seen = self._news
+            if not self._take_a_suspect():
+                self._wait_for_news(seen)
+
+    def _take_a_suspect(self) -> bool:
+        try:
+            if not self._takes_batch or not self._segments.has_suspects():
+                return False
+            with self._company.alone():
+                if self._stopping:
+                    return False
+                record = self._segments.claim_suspect(worker=self._worker, lease_s=self._lease_s)
+                if record is None:  # another worker was first
+                    return False
+                held = _Rendering(record)
+                with self._changed:
+                    self._held[record.key] = held
                 self._render(held)
-                continue
-            self._wait_for_news(seen)
+        except ServiceError as error:
+            log.warning("segment_not_claimed", code=error.code)
+            return False
+        return True
 
     def _wait_for_news(self, seen: int) -> None:
         with self._changed:
@@ -154,13 +184,10 @@ class Renderers:
         with self._changed:
             batch = sum(each.record.priority is Priority.BATCH for each in self._held.values())
             takes_batch = self._takes_batch and batch + self._claiming_batch < self._most_batch
-            takes_suspects = not any(each.record.attempts > 1 for each in self._held.values())
             self._claiming_batch += takes_batch
         record = None
         try:
-            record = self._segments.claim(
-                worker=self._worker, lease_s=self._lease_s, batch=takes_batch, suspects=takes_suspects
-            )
+            record = self._segments.claim(worker=self._worker, lease_s=self._lease_s, batch=takes_batch)
         except ServiceError as error:
             log.warning("segment_not_claimed", code=error.code)
         held = None if record is None else _Rendering(record)

@@ -20,6 +20,8 @@ from contract.tracing import NoTracing, Tracing, open_tracing
 from megatts3.api import Engine, EngineConfig
 from worker import shipped_voices
 from worker.bells import Bells
+from worker.company import Company
+from worker.deliveries import Deliveries
 from worker.devices import Compute, choose_compute, hold_gpu_memory, limit_gpu_memory, peak_memory
 from worker.event_watch import EventWatch
 from worker.fan_out import Links
@@ -38,7 +40,6 @@ from worker.segment_sweep import SegmentSweep
 from worker.speaking import Clocks, Speaker
 from worker.speech_engine import SpeechEngine
 from worker.sweep import Swept, VoiceSweep, bring_back, forget_outdated, sweep
-from worker.task_count import TaskCount
 from worker.voices import VoicePrompts
 from worker.watchdog import Watchdog, memory_limit, resident_bytes
 from worker.webhooks import Webhooks
@@ -77,6 +78,8 @@ class Runtime:
         clocks = clocks or Clocks(unix_s=stores.now)
         self.settings, self.stores, self.engine, self.name = settings, stores, engine, name
         self._send, self._drain_s, self._compute = send, drain_s, compute
+        self._company = Company()
+        self._draining = threading.Event()
         self.leases = LeaseKeeper(stores.jobs, lease_s=jobs.lease_s, heartbeat_s=jobs.heartbeat_s)
         self.prompts = VoicePrompts(stores, engine, PromptCache(max_bytes=PROMPT_CACHE_BYTES))
         self._planner = Planner(stores.plans, engine, self.prompts)
@@ -92,6 +95,7 @@ class Runtime:
             engine,
             prompts=self.prompts,
             manuscripts=manuscripts,
+            company=self._company,
             ring=bells.ring,
             worker=name,
             rows=settings.model.batch_size,
@@ -109,6 +113,8 @@ class Runtime:
             manuscripts=manuscripts,
             links=Links(stores.segments, stores.blobs, bells, self.renderers.wake, clocks.unix_s),
             clocks=clocks,
+            company=self._company,
+            is_draining=self._draining.is_set,
         )
         self.presence = Presence(
             name,
@@ -156,8 +162,7 @@ class Runtime:
         self._janitor = Janitor(
             stores.jobs, stores.blobs, keep_s=jobs.keep_s, every_s=JANITOR_EVERY_S, unix_s=clocks.unix_s
         )
-        self._draining = threading.Event()
-        self._tasks = TaskCount()
+        self._deliveries = Deliveries()
         self.watchdog = Watchdog(
             engine,
             name,
@@ -194,15 +199,19 @@ class Runtime:
             self._profiles.start()
 
     def synthesize(self, job_id: str, *, parent: str | None = None) -> None:
-        with self._tasks, self._tracing.span("synthesize", parent=parent, job=job_id, worker=self.name):
-            self.speaker.speak(job_id, worker=self.name, lease_s=self.settings.jobs.lease_s)
+        with self._deliveries.of(job_id) as is_first:
+            if not is_first:
+                return
+            with self._tracing.span("synthesize", parent=parent, job=job_id, worker=self.name):
+                self.speaker.speak(job_id, worker=self.name, lease_s=self.settings.jobs.lease_s)
 
     def plan(self, plan_id: str, *, parent: str | None = None) -> None:
-        with self._tracing.span("plan", parent=parent, plan=plan_id, worker=self.name):
+        with self._company.beside(), self._tracing.span("plan", parent=parent, plan=plan_id, worker=self.name):
             self._planner.plan(plan_id)
 
     def prepare_voice(self, voice_id: str, *, parent: str | None = None) -> None:
-        with self._tracing.span("prepare_voice", parent=parent, voice=voice_id, worker=self.name):
+        span = self._tracing.span("prepare_voice", parent=parent, voice=voice_id, worker=self.name)
+        with self._company.beside(), span:
             self.prompts.prepare(voice_id)
 
     def sweep(self) -> Swept:
@@ -223,7 +232,7 @@ class Runtime:
     def _resend_after_s(self) -> float:
         """With a thread free here, a message would have been taken at once: who waits all the same was forgotten."""
         jobs = self.settings.jobs
-        is_free = self.presence.ready and self._tasks.count < jobs.concurrency
+        is_free = self.presence.ready and self._deliveries.count < jobs.concurrency
         return min(MESSAGE_S, jobs.resend_after_s) if is_free else jobs.resend_after_s
 
     def sweep_buried(self) -> Swept:

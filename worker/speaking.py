@@ -1,6 +1,5 @@
 """One synthesis job, from claim to stored audio.  How it ends is outcomes.py."""
 
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -9,7 +8,7 @@ from dataclasses import dataclass, replace
 from contract import blob_keys
 from contract.errors import ErrorCode, ServiceError
 from contract.fingerprint import with_seed
-from contract.schemas import Job, JobProgress, JobResult
+from contract.schemas import Job, JobProgress, JobResult, JobStatus
 from contract.stores.interfaces import CachedAudio, Stores
 from contract.telemetry import event_log
 from contract.tracing import Tracing
@@ -17,6 +16,8 @@ from megatts3.api import Passage, SegmentResult, VoicePrompt
 from megatts3.audio.join import OVERLAP_S
 from megatts3.errors import Cancelled
 from worker.encoding import EncodedAudio, encode_waveform, join_segments
+from worker.company import Company
+from worker.encoding import EncodedAudio, encode_segments
 from worker.fan_out import FanOut, Links
 from worker.figures import Figures
 from worker.leases import Lease, LeaseKeeper
@@ -34,6 +35,7 @@ from worker.voices import VoicePrompts
 
 log = event_log(__name__)
 
+LONG_TEXT = 2000  # characters; a former reading is looked for though no worker is known to have been lost
 LEAST_WINDOW = 32  # segments of a job that may be wanted at a time
 ROWS_WINDOW = 4  # as many again a row of all workers' batches: nobody runs out while the window is topped up
 
@@ -79,37 +81,47 @@ class Speaker:
         manuscripts: Manuscripts,
         links: Links,
         clocks: Clocks,
+        company: Company,
+        is_draining: Callable[[], bool],
     ) -> None:
         self.throughput = Throughput()
         self._manuscripts, self._links = manuscripts, links
-        self._suspect = threading.Lock()
+        self._company, self._is_draining = company, is_draining
         self._stores, self._engine, self._prompts, self._leases = stores, engine, prompts, leases
         self._figures, self._tracing, self._outcomes, self._clocks = figures, tracing, outcomes, clocks
 
     def speak(self, job_id: str, *, worker: str, lease_s: float) -> None:
         """Claim, synthesize, store, record.  A job not to be had (a second delivery) is left alone.
 
-        A job that a worker was lost with before is spoken when no other such one is: should this worker go too, it
-        is known which it was.
+        A job that a worker was lost with before is spoken alone, and claimed only then (company.py).
         """
-        with ExitStack() as alone:
-            claim = self._stores.jobs.claim(job_id, worker=worker, lease_s=lease_s, suspects=False)
-            if claim is None:
-                alone.enter_context(self._suspect)
-                claim = self._stores.jobs.claim(job_id, worker=worker, lease_s=lease_s)
+        with ExitStack() as company:
+            claim = None
+            company.enter_context(self._company.beside())
+            if not self._is_draining():
+                claim = self._stores.jobs.claim(job_id, worker=worker, lease_s=lease_s, suspects=False)
+            if claim is None and self._waits_as_suspect(job_id):
+                company.close()
+                company.enter_context(self._company.alone())
+                if not self._is_draining():
+                    claim = self._stores.jobs.claim(job_id, worker=worker, lease_s=lease_s)
             if claim is None:
                 log.info("job_not_to_be_had", job=job_id)
                 return
             self._figures.claimed(claim.job)
             with self._leases.hold(claim) as lease:
                 try:
-                    result = self._result(lease, alone)
+                    result = self._result(lease, company)
                 except Exception as error:  # noqa: BLE001 - the task wrapper: the record must say how it ended
                     self._outcomes.ended_by(lease, error)
                 else:
                     self._outcomes.done(lease, result)
 
-    def _result(self, lease: Lease, alone: ExitStack) -> JobResult:
+    def _waits_as_suspect(self, job_id: str) -> bool:
+        job = self._stores.jobs.get(job_id)
+        return job is not None and job.status is JobStatus.QUEUED and job.attempts > 0
+
+    def _result(self, lease: Lease, company: ExitStack) -> JobResult:
         job = lease.job
         began_s = self._clocks.measure_s()
         stage = Stages(self._figures, self._tracing)
@@ -129,9 +141,11 @@ class Speaker:
         reused = 0
         with stage("engine"):
             if len(manuscript.lines) > 1:
-                alone.close()  # a segment that is to blame is looked after where it is rendered
+                company.close()  # while others render; each segment is looked after where it is rendered
                 spread, lease.is_resumable = self._spread(job, manuscript, stage.rendered), True
-                segments = self._follow(lease, spread)
+                segments = self._follow(lease, spread, tell=self._leases.tell)
+                if job.attempts > 1:
+                    company.enter_context(self._company.alone())
                 reused = spread.reused
             else:
                 request = to_synthesis_request(job, voice, params, to_engine_time=self._clocks.to_engine)
@@ -172,7 +186,7 @@ class Speaker:
 
     def _manuscript(self, job: Job, voice: VoicePrompt, *, seed: int) -> Manuscript:
         """The job's text, read; kept for the other workers where there is something to share."""
-        if job.attempts > 1:
+        if job.attempts > 1 or len(job.request.text) > LONG_TEXT:
             try:
                 found = self._manuscripts.of_job(job.work_id)
             except KeyError:
@@ -202,8 +216,13 @@ class Speaker:
             rendered=rendered,
         )
 
-    def _follow(self, lease: Lease, running: RunningRequest) -> list[SegmentResult]:
-        """Collect the segments, and pass them on as they come; the lease reports progress and can cancel."""
+    def _follow(
+        self, lease: Lease, running: RunningRequest, *, tell: Callable[[Lease], None] = lambda _: None
+    ) -> list[SegmentResult]:
+        """Collect the segments, and pass them on as they come; the lease reports progress and can cancel.
+
+        tell: called when there is nothing to do but wait, and when that is over.
+        """
         segments: list[SegmentResult] = []
 
         def report() -> JobProgress:
@@ -211,11 +230,13 @@ class Speaker:
             return to_job_progress(running.progress, audio_s=spoken_s)
 
         lease.follow(running, report)
+        tell(lease)
         outgoing = OutgoingAudio(self._stores.chunks, lease.job, lease.token)
         for segment in running:
             segments.append(segment)
             outgoing.push(segment.waveform, more=segment.index + 1 < segment.count)
         outgoing.finish()
+        tell(lease)
         return segments
 
     def _check_deadline(self, job: Job) -> None:

@@ -9,6 +9,7 @@ import errno
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +20,7 @@ from contract.settings import StorageSettings
 from contract.stores.interfaces import STREAM_BYTES, Folder
 from contract.stores.room import Room
 
+TRY_AGAIN_S = 0.5  # whether a full disk has room again
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _ASIDE = ".writing-"  # no key has a part with a leading dot
 
@@ -26,11 +28,22 @@ _ASIDE = ".writing-"  # no key has a part with a leading dot
 class FilesystemBlobStore:
     """See interfaces.BlobStore.  The first part of a key, its area, has a folder of its own."""
 
-    def __init__(self, folders: Mapping[str, Path], room: Room | None = None) -> None:
-        self._folders = dict(folders)
+    def __init__(self, folders: Mapping[str, Path], room: Room | None = None, *, patience_s: float = 0.0) -> None:
+        """patience_s: how long `put` waits for room on a full disk before it raises STORAGE_FULL."""
+        self._folders, self._patience_s = dict(folders), patience_s
         self._room = room or Room(self._folders.values())
 
     def put(self, key: str, data: bytes) -> None:
+        give_up_at = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return self._put(key, data)
+            except ServiceError:
+                if time.monotonic() >= give_up_at:
+                    raise
+            time.sleep(TRY_AGAIN_S)
+
+    def _put(self, key: str, data: bytes) -> None:
         path = self._path(key)
         aside = path.with_name(f"{_ASIDE}{secrets.token_hex(8)}")
         try:
@@ -116,7 +129,7 @@ class FilesystemBlobStore:
             folder = folder.parent
 
 
-def open_blobs(storage: StorageSettings) -> FilesystemBlobStore:
+def open_blobs(storage: StorageSettings, *, patience_s: float = 0.0) -> FilesystemBlobStore:
     """One folder per area, as the settings place them; folders are made when something is put in."""
     folders = {
         "voices": storage.voices_dir,
@@ -125,7 +138,7 @@ def open_blobs(storage: StorageSettings) -> FilesystemBlobStore:
         "cache": storage.cache_dir,
     }
     room = Room(folders.values(), min_free_bytes=storage.min_free_bytes, max_bytes=storage.max_bytes)
-    return FilesystemBlobStore(folders, room)
+    return FilesystemBlobStore(folders, room, patience_s=patience_s)
 
 
 def _pieces(file: BinaryIO, start: int) -> Iterator[bytes]:

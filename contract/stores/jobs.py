@@ -168,7 +168,8 @@ class JobStore(Protocol):
     def requeue(self, job_id: str, *, max_attempts: int = 2) -> Job | None:
         """Put a job with an expired lease back, or end it failed(worker_lost) after `max_attempts` claims.
 
-        Claims before the last segment that it got done do not count: they brought it on.
+        A claim that only waited for segments does not count, nor do claims before the last segment that it got done:
+        they brought it on.
 
         None: its lease is not expired (another sweeper was first).  The caller sends a new message if queued.
         """

@@ -234,7 +234,9 @@ class MemoryJobStore:
                 return None
             if job.cancel_requested:
                 return self._end_all(job, JobStatus.CANCELLED)
-            if job.progress.segments_done > self._done_at_crash.get(job.id, 0):
+            if job.progress.segments_total > 1 and job.progress.segments_done < job.progress.segments_total:
+                job = replace(job, attempts=job.attempts - 1)  # it waited for its segments
+            elif job.progress.segments_done > self._done_at_crash.get(job.id, 0):
                 self._done_at_crash[job.id] = job.progress.segments_done
                 job = replace(job, attempts=1)
             if job.attempts >= max_attempts:

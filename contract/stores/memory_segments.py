@@ -77,13 +77,26 @@ class MemorySegmentStore:
             found = [self._segments.get(key) for key in keys]
             return tuple(None if held is None else held.record for held in found)
 
-    def claim(self, *, worker: str, lease_s: float, batch: bool = True, suspects: bool = True) -> SegmentRecord | None:
+    def claim(self, *, worker: str, lease_s: float, batch: bool = True) -> SegmentRecord | None:
         with self._lock:
-            queued = [held for held in self._segments.values() if held.record.status is SegmentStatus.QUEUED]
+            queued = [held for held in self._queued() if held.record.attempts == 0]
             if not batch:
                 queued = [held for held in queued if held.record.priority is Priority.INTERACTIVE]
-            if not suspects:
-                queued = [held for held in queued if held.record.attempts == 0]
+            return self._claim(queued, worker, lease_s)
+
+    def claim_suspect(self, *, worker: str, lease_s: float) -> SegmentRecord | None:
+        with self._lock:
+            return self._claim([held for held in self._queued() if held.record.attempts], worker, lease_s)
+
+    def has_suspects(self) -> bool:
+        with self._lock:
+            return any(held.record.attempts for held in self._queued())
+
+    def _queued(self) -> list[_Segment]:
+        return [held for held in self._segments.values() if held.record.status is SegmentStatus.QUEUED]
+
+    def _claim(self, queued: list[_Segment], worker: str, lease_s: float) -> SegmentRecord | None:
+        with self._lock:
             if not queued:
                 return None
             first = min(

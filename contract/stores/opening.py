@@ -21,15 +21,16 @@ from contract.stores.s3 import S3BlobStore
 from contract.stores.shared_clock import SharedClock
 
 
-def open_blob_store(storage: StorageSettings) -> BlobStore:
+def open_blob_store(storage: StorageSettings, *, patience_s: float = 0.0) -> BlobStore:
     """Files, or S3, as the settings say."""
-    return S3BlobStore(storage.s3) if storage.backend == "s3" else open_blobs(storage)
+    return S3BlobStore(storage.s3) if storage.backend == "s3" else open_blobs(storage, patience_s=patience_s)
 
 
-def open_stores(settings: Settings, *, clock: Clock | None = None) -> Stores:
+def open_stores(settings: Settings, *, clock: Clock | None = None, patience_s: float = 0.0) -> Stores:
     """Redis for records and cached audio, files for blobs.
 
     clock: for tests; None is the Redis server's clock, as near as this host knows it (shared_clock.py).
+    patience_s: how long a blob waits for room on a full disk; whoever refuses new work has none.
     """
     keys = RedisKeys(settings.redis.prefix)
     redis = connect(settings.redis)
@@ -45,7 +46,7 @@ def open_stores(settings: Settings, *, clock: Clock | None = None) -> Stores:
             clock=clock,
         ),
         voices=RedisVoiceStore(redis, keys, clock=shared_clock),
-        blobs=open_blob_store(settings.storage),
+        blobs=open_blob_store(settings.storage, patience_s=patience_s),
         audio_cache=RedisAudioCache(cache, keys, settings.cache, clock=clock),
         events=RedisEvents(redis, keys),
         workers=RedisWorkerRegistry(redis, keys, clock=shared_clock),

@@ -54,10 +54,20 @@ class RedisSegmentStore:
             records = [decoded(fields) for fields in pipe.execute()]
         return tuple(_record(fields) if "key" in fields else None for fields in records)
 
-    def claim(self, *, worker: str, lease_s: float, batch: bool = True, suspects: bool = True) -> SegmentRecord | None:
+    def claim(self, *, worker: str, lease_s: float, batch: bool = True) -> SegmentRecord | None:
+        return self._claim(worker, lease_s, "interactive", *(["batch"] if batch else []))
+
+    def claim_suspect(self, *, worker: str, lease_s: float) -> SegmentRecord | None:
+        return self._claim(worker, lease_s, "suspects")
+
+    def _claim(self, worker: str, lease_s: float, *queues: str) -> SegmentRecord | None:
         with translated():
-            fields = decoded(self._run("claim", worker, lease_s, int(batch), int(suspects), os.getpid()))
+            fields = decoded(self._run("claim", worker, os.getpid(), lease_s, *queues))
         return _record(fields) if fields else None
+
+    def has_suspects(self) -> bool:
+        with translated():
+            return bool(self._redis.zcard(self._keys.segment_suspects()))
 
     def renew(self, running: Sequence[RunningSegment], *, lease_s: float) -> tuple[str, ...]:
         stop: list[str] = []
@@ -121,13 +131,14 @@ class RedisSegmentStore:
         with translated(), self._redis.pipeline(transaction=True) as pipe:
             for priority in Priority:
                 pipe.zcard(keys.segment_queue(priority))
+            pipe.zcard(keys.segment_suspects())
             pipe.zcard(keys.segment_leases())
             pipe.zcard(keys.segments_used())
             pipe.hgetall(keys.segment_stats())
-            interactive, batch, running, kept, stats = pipe.execute()
+            interactive, batch, suspects, running, kept, stats = pipe.execute()
         counts = {name: int(value) for name, value in decoded(stats).items()}
         return SegmentStats(
-            queued=interactive + batch,
+            queued=interactive + batch + suspects,
             running=running,
             kept=kept,
             size_bytes=counts.get("bytes", 0),
@@ -144,6 +155,7 @@ class RedisSegmentStore:
             keys.segment_tokens(),
             keys.events(),
             keys.segments_wanting(),
+            keys.segment_suspects(),
         ]
         now_s = "" if self._clock is None else repr(self._clock())
         starts = (keys.segment(""), keys.segments_of(""), keys.segments_of_voice(""))

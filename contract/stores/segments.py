@@ -101,11 +101,19 @@ class SegmentStore(Protocol):
         """Each as it is; None: not there."""
         ...
 
-    def claim(self, *, worker: str, lease_s: float, batch: bool = True, suspects: bool = True) -> SegmentRecord | None:
+    def claim(self, *, worker: str, lease_s: float, batch: bool = True) -> SegmentRecord | None:
         """The segment whose sound is wanted soonest, interactive before batch; queued → running.
 
-        batch False: interactive ones only.  suspects False: none that a worker was lost with before.
+        batch False: interactive ones only.  Never one that a worker was lost with before.
         """
+        ...
+
+    def claim_suspect(self, *, worker: str, lease_s: float) -> SegmentRecord | None:
+        """The same of those that a worker was lost with before."""
+        ...
+
+    def has_suspects(self) -> bool:
+        """Whether one of those waits."""
         ...
 
     def renew(self, running: Sequence[RunningSegment], *, lease_s: float) -> tuple[str, ...]:

@@ -207,3 +207,21 @@ def test_work_under_way_is_stored_though_new_work_is_refused(settings):
         blobs.require_room()
     blobs.put(blob_keys.job_audio("job_2", AudioFormat.WAV), b"too")
     assert blobs.get(KEY) == b"under way"
+
+
+def test_a_full_disk_is_waited_for_by_who_has_patience(settings, monkeypatch):
+    full, sync = iter([True, True]), os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if next(full, False):
+            raise OSError(errno.ENOSPC, "no space left on device")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    open_blobs(settings.storage, patience_s=30).put(KEY, b"spoken already")
+
+    blobs = open_blobs(settings.storage)
+    assert blobs.get(KEY) == b"spoken already"
+    full = iter([True])
+    with pytest.raises(ServiceError):
+        blobs.put(KEY, b"new work")

@@ -310,3 +310,15 @@ def test_each_change_is_announced(stores, new_job, result, wait):
     finally:
         stop.set()
         thread.join()
+
+
+def test_who_only_waited_for_its_segments_when_its_worker_was_lost_is_no_suspect(stores, new_job, clock):
+    job = stores.jobs.create(new_job()).job
+    for done, attempts in ((0, 0), (1, 0), (2, 1)):  # of two: waiting, waiting, joining what all have rendered
+        held = stores.jobs.claim(job.id, worker="w", lease_s=LEASE_S)
+        stores.jobs.heartbeat(job.id, held.token, lease_s=LEASE_S, progress=JobProgress(done, 2))
+        clock.advance(LEASE_S + 1)
+        assert stores.jobs.requeue(job.id).attempts == attempts
+    stores.jobs.claim(job.id, worker="w", lease_s=LEASE_S)
+    clock.advance(LEASE_S + 1)
+    assert stores.jobs.requeue(job.id).status is JobStatus.FAILED, "lost once more as it was read"

@@ -33,7 +33,9 @@ def wanted(*keys: str, after_s: float = 0.0) -> list[WantedSegment]:
 
 
 def claim(segments: SegmentStore, **how: bool) -> SegmentRecord | None:
-    return segments.claim(worker="w0", lease_s=LEASE_S, **how)
+    """Whatever is to be had."""
+    fresh = segments.claim(worker="w0", lease_s=LEASE_S, **how)
+    return fresh or segments.claim_suspect(worker="w0", lease_s=LEASE_S)
 
 
 def claimed(segments: SegmentStore) -> SegmentRecord:
@@ -170,9 +172,23 @@ def test_a_suspect_is_left_to_who_takes_suspects(segments, clock) -> None:
     clock.advance(LEASE_S + 1)
     segments.recover()
 
-    assert claim(segments, suspects=False).key == "b"
-    assert claim(segments, suspects=False) is None
-    assert claim(segments).key == "a"
+    assert segments.has_suspects()
+    assert segments.stats().queued == 2
+    assert segments.claim(worker="w0", lease_s=LEASE_S).key == "b"
+    assert segments.claim(worker="w0", lease_s=LEASE_S) is None
+    assert segments.claim_suspect(worker="w0", lease_s=LEASE_S).key == "a"
+    assert segments.claim_suspect(worker="w0", lease_s=LEASE_S) is None
+    assert not segments.has_suspects()
+
+
+def test_a_suspect_nobody_wants_any_more_is_none(segments, clock) -> None:
+    segments.want("job_1", Priority.BATCH, wanted("a"))
+    claimed(segments)
+    clock.advance(LEASE_S + 1)
+    segments.recover()
+    segments.leave("job_1")
+
+    assert not segments.has_suspects()
 
 
 def test_a_released_segment_was_no_crash(segments, clock) -> None:

@@ -304,13 +304,51 @@ def test_a_poisoned_segment_fails_its_job_after_two_workers_and_spares_its_neigh
     clock.turn(11)
     worker._segment_sweep.sweep()
 
-    again = stores.segments.claim(worker="w2", lease_s=10)
-    assert again.key == "poison"
-    assert stores.segments.claim(worker="w2", lease_s=10, suspects=False) is None, "its neighbours wait"
+    assert stores.segments.claim(worker="w2", lease_s=10) is None, "all three are suspects"
+    assert stores.segments.has_suspects()
+    assert stores.segments.claim_suspect(worker="w2", lease_s=10).key == "poison"
     clock.turn(11)
     worker._segment_sweep.sweep()
 
     assert [record.status for record in stores.segments.read(keys)] == ["failed", "queued", "queued"]
+
+
+def test_a_suspected_segment_is_rendered_alone(watched, stores, clock):
+    """It has to wait until it can be, and what comes later waits for it."""
+    worker = watched()
+    with worker._company.alone():
+        stores.segments.want("job_lost", Priority.BATCH, [WantedSegment("suspect", 0)])
+        stores.segments.claim(worker="w", lease_s=10)
+        clock.turn(11)
+        stores.segments.recover()
+        worker.renderers.wake()
+        eventually(lambda: any(guest.alone for guest in worker._company._waiting))
+        stores.segments.want("job_new", Priority.BATCH, [WantedSegment("fresh", 0)])
+        eventually(lambda: len(worker._company._waiting) > 1)
+        assert [record.status for record in stores.segments.read(["suspect", "fresh"])] == ["queued", "queued"]
+    eventually(lambda: stores.segments.stats().queued == 0)
+
+
+def test_who_only_waited_for_its_segments_is_no_suspect(watched, stores, submit, clock, settings, in_background):
+    """A long job's worker is lost while others render: it is anybody's fault but the job's, however often."""
+    survivor = watched("survivor")
+    survivor.engine.gate.clear()
+    job = submit(BOOK, request=SEED)
+    for n in range(3):
+        lost = watched(f"lost{n}")
+        lost.engine.gate.clear()
+        in_background(lost.synthesize, job.id)
+        eventually(lambda: stores.jobs.get(job.id).progress.segments_total == len(LINES))
+        lost.leases.stop()
+        clock.turn(settings.jobs.lease_s + 1)
+        survivor.leases.beat()
+        survivor.renderers.beat()
+        eventually(lambda: job.id in survivor.sweep().requeued)
+        assert stores.jobs.get(job.id).attempts == 0
+        lost.engine.gate.set()
+    survivor.engine.gate.set()
+    survivor.synthesize(job.id)
+    assert stores.jobs.get(job.id).status is JobStatus.DONE
 
 
 def test_an_erased_voice_takes_its_segments_along(watched, stores, submit, voice):

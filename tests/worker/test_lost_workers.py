@@ -1,6 +1,7 @@
 """What happens to a job when the worker that held it is gone."""
 
 import os
+from contextlib import ExitStack
 
 from patience import eventually
 
@@ -72,6 +73,50 @@ def test_a_job_that_takes_down_two_workers_fails(make_runtime, stores, submit, c
     assert failed.error.code is ErrorCode.WORKER_LOST
 
 
+def test_who_merely_ran_beside_a_poisonous_job_is_not_blamed(
+    make_runtime, stores, submit, clock, settings, in_background
+):
+    """Both were on the first worker; on the second the suspect runs alone, whatever else there is to do."""
+    poison, innocent, fresh = submit("Poison."), submit("Innocent."), submit("Fresh.")
+    first, second, survivor = (make_runtime(name=name) for name in ("first", "second", "survivor"))
+    doomed = [first, second]
+    first.engine.gate.clear()
+    for job in (poison, innocent):
+        in_background(first.synthesize, job.id)
+    eventually(lambda: len(first.engine.submitted) == 2)
+    lose(first, clock, settings)
+    assert set(survivor.sweep().requeued) == {poison.id, innocent.id}
+
+    second.engine.gate.clear()
+    in_background(second.synthesize, poison.id)
+    eventually(lambda: len(second.engine.submitted) == 1)
+    for job in (innocent, fresh):
+        in_background(second.synthesize, job.id)
+    eventually(lambda: len(second._company._waiting) == 2)
+    assert [stores.jobs.get(job.id).status for job in (innocent, fresh)] == ["queued", "queued"]
+    lose(second, clock, settings)
+    swept = survivor.sweep()
+
+    assert swept.given_up == (poison.id,)
+    for job in (innocent, fresh):
+        survivor.synthesize(job.id)
+    assert [stores.jobs.get(job.id).status for job in (poison, innocent, fresh)] == ["failed", "done", "done"]
+    for worker in doomed:
+        worker.engine.gate.set()
+
+
+def test_a_draining_worker_claims_nothing_that_waited_for_its_turn(make_runtime, stores, submit, in_background):
+    worker = make_runtime()
+    job = submit()
+    with worker._company.alone():
+        task = in_background(worker.synthesize, job.id)
+        eventually(lambda: worker._company._waiting)
+        worker.begin_drain()
+    task.join(10)
+    assert stores.jobs.get(job.id).status is JobStatus.QUEUED
+    assert worker.engine.submitted == []
+
+
 def test_a_worker_whose_lease_was_lost_stops_computing(make_runtime, stores, submit, clock, settings, in_background):
     cut_off, other = make_runtime(name="cut-off"), make_runtime(name="other")
     cut_off.engine.gate.clear()
@@ -109,12 +154,11 @@ def test_a_job_that_waits_while_a_thread_is_free_is_sent_again_soon(make_runtime
     assert sent == [], "a worker that still loads takes no messages"
 
     runtime.presence.is_ready(runtime.engine.capabilities, runtime.engine.revision)
-    for _ in range(settings.jobs.concurrency):
-        runtime._tasks.__enter__()
-    runtime.sweep()
-    assert sent == [], "there is none free: it waits its turn"
-
-    runtime._tasks.__exit__()
+    with ExitStack() as threads:
+        for n in range(settings.jobs.concurrency):
+            threads.enter_context(runtime._deliveries.of(f"job_{n}"))
+        runtime.sweep()
+        assert sent == [], "there is none free: it waits its turn"
     runtime.sweep()
     assert sent == [(TaskName.SYNTHESIZE, job.id)]
 

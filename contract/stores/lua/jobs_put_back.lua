@@ -19,8 +19,11 @@ else
     finish_all('running', 'cancelled', tonumber(ARGV[6]), {})
     return id
   end
-  local done, before = cjson.decode(get('progress')).segments_done or 0, tonumber(get('done_at_crash') or 0)
-  if done > before then -- it got on since the last crash: that one has nothing to do with this
+  local progress = cjson.decode(get('progress'))
+  local done, before = progress.segments_done or 0, tonumber(get('done_at_crash') or 0)
+  if (progress.segments_total or 0) > 1 and done < progress.segments_total then -- it waited for its segments
+    redis.call('HINCRBY', job, 'attempts', -1)
+  elseif done > before then -- it got on since the last crash: that one has nothing to do with this
     redis.call('HSET', job, 'attempts', 1, 'done_at_crash', done)
   end
   if tonumber(get('attempts')) >= tonumber(ARGV[5]) then

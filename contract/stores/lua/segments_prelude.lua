@@ -1,7 +1,7 @@
 -- Put before every script on segments.  The order of KEYS is that of RedisSegmentStore._run.
 -- ARGV: 1 now in seconds ('' asks the server's clock), 2 start of every segment's key, 3 start of every job's set,
 -- 4 start of every voice's set, 5… the script's own.
-local queue = { interactive = KEYS[1], batch = KEYS[2] }
+local queue = { interactive = KEYS[1], batch = KEYS[2], suspects = KEYS[9] }
 local leases, used, stats, tokens, channel, wanting = KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 
 local now = tonumber(ARGV[1])
@@ -58,7 +58,8 @@ end
 
 local function enqueue(key)
   redis.call('HSET', record(key), 'status', 'queued')
-  redis.call('ZADD', queue[get(key, 'priority')], get(key, 'wanted_at'), key)
+  local is_suspect = get(key, 'attempts') ~= '0' -- a worker was lost with it
+  redis.call('ZADD', queue[is_suspect and 'suspects' or get(key, 'priority')], get(key, 'wanted_at'), key)
 end
 
 -- Whatever it was, nothing of it stays.  Answers its blob, or ''.
@@ -72,6 +73,7 @@ local function drop(key)
   redis.call('ZREM', leases, key)
   redis.call('ZREM', queue.interactive, key)
   redis.call('ZREM', queue.batch, key)
+  redis.call('ZREM', queue.suspects, key)
   redis.call('DEL', record(key), jobs_of(key))
   return blob or ''
 end
