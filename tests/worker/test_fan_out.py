@@ -322,7 +322,7 @@ def test_a_suspected_segment_is_rendered_alone(watched, stores, clock):
         clock.turn(11)
         stores.segments.recover()
         worker.renderers.wake()
-        eventually(lambda: any(guest.alone for guest in worker._company._waiting))
+        eventually(lambda: any(guest.alone for guest in tuple(worker._company._waiting)))
         stores.segments.want("job_new", Priority.BATCH, [WantedSegment("fresh", 0)])
         eventually(lambda: len(worker._company._waiting) > 1)
         assert [record.status for record in stores.segments.read(["suspect", "fresh"])] == ["queued", "queued"]
