@@ -15,9 +15,8 @@ from contract.tracing import Tracing
 from megatts3.api import Passage, SegmentResult, VoicePrompt
 from megatts3.audio.join import OVERLAP_S
 from megatts3.errors import Cancelled
-from worker.encoding import EncodedAudio, encode_waveform, join_segments
 from worker.company import Company
-from worker.encoding import EncodedAudio, encode_segments
+from worker.encoding import EncodedAudio, encode_waveform, join_segments
 from worker.fan_out import FanOut, Links
 from worker.figures import Figures
 from worker.leases import Lease, LeaseKeeper

@@ -336,7 +336,7 @@ def test_who_only_waited_for_its_segments_is_no_suspect(watched, stores, submit,
     job = submit(BOOK, request=SEED)
     for n in range(3):
         lost = watched(f"lost{n}")
-        lost.engine.gate.clear()
+        lost.renderers.stop()
         in_background(lost.synthesize, job.id)
         eventually(lambda: stores.jobs.get(job.id).progress.segments_total == len(LINES))
         lost.leases.stop()
@@ -345,7 +345,6 @@ def test_who_only_waited_for_its_segments_is_no_suspect(watched, stores, submit,
         survivor.renderers.beat()
         eventually(lambda: job.id in survivor.sweep().requeued)
         assert stores.jobs.get(job.id).attempts == 0
-        lost.engine.gate.set()
     survivor.engine.gate.set()
     survivor.synthesize(job.id)
     assert stores.jobs.get(job.id).status is JobStatus.DONE
