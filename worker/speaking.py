@@ -117,7 +117,7 @@ class Speaker:
                     self._outcomes.done(lease, result)
 
     def _waits_as_suspect(self, job_id: str) -> bool:
-        job = self._stores.jobs.get(job_id)
+        job = self._stores.jobs.leader(job_id)
         return job is not None and job.status is JobStatus.QUEUED and job.attempts > 0
 
     def _result(self, lease: Lease, company: ExitStack) -> JobResult:
