@@ -50,6 +50,7 @@ def test_eight_writers_never_hold_more_than_the_budget(small):
         for n in range(PUTS):
             assert cache.put(f"w{number}-{n % 40}", mp3(dice.randint(500, LARGEST), voice_id=f"v{number}"))
             cache.get(f"w{dice.randrange(WRITERS)}-{dice.randrange(40)}")
+        cache.stats()  # writes down what this process looked at last
 
     counting = threading.Thread(target=count)
     counting.start()
@@ -90,6 +91,7 @@ def test_eight_writers_at_once_and_still_the_least_recently_used_goes_first(smal
                 audio = replace(mp3(0), data=b"x" * dice.randint(500, LARGEST))
                 assert mine.put(f"f{dice.randrange(60)}", audio)
                 mine.get(f"f{dice.randrange(60)}")
+            mine.stats()  # writes down what this process looked at last
 
         with ThreadPoolExecutor(WRITERS) as pool:
             list(pool.map(write, range(WRITERS)))
