@@ -1,7 +1,7 @@
 # Everything a developer or CI runs has a name here.  Plain /bin/sh; the one thing needed beforehand is Python 3.11.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check test bench bench-service bench-short quality evaluate fuzz golden clean chaos soak edge deploy images
+.PHONY: help setup demo up check test bench bench-service bench-short quality evaluate fuzz golden clean chaos soak edge watched deploy images
 
 VENV ?= .venv
 TEST_PROCESSES ?= 2
@@ -62,11 +62,14 @@ golden: setup  ## make the golden files again and show what changed
 edge: setup  ## the shipped nginx.conf under Debian's nginx, in front of two API processes
 	$(PY) -m pytest -q -m slow tests/operations/test_edge.py
 
+watched: setup  ## mini and its canary under Debian's Prometheus with the shipped rules; every query must find its series
+	$(PY) -m pytest -q -m slow tests/end_to_end/test_watched_mini.py
+
 deploy: setup  ## hold Dockerfiles, compose, chart and rules to the tools that read them; needs promtool
 	sh scripts/check_deploy.sh
 
-images: setup  ## build the images without Docker and run their checks; needs root, buildah and debootstrap
-	sh scripts/build_images.sh
+images: setup  ## build the images, start them with the shipped docker-compose.yml, and try them; Docker, or root on Debian
+	$(PY) -m scripts.images
 
 clean:  ## remove what the tools and the demo left (keeps .venv, checkpoints and storage)
 	rm -rf build demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

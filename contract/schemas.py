@@ -284,9 +284,9 @@ class WorkerState:
     capabilities: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()  # formats of reference audio it can decode
     writes: tuple[str, ...] = ()  # formats of answers it can encode
-    max_rows: int = 1
+    max_rows: int = 1  # segments computed at the same time
     active_jobs: int = 0
-    active_rows: int = 0
+    active_rows: int = 0  # segments its engine has, those that wait in it included
     rtf: float | None = None  # measured lately: seconds of compute per second of audio
     audio_s_per_s: float | None = None  # measured lately, all rows together
     wait_p95_s: Mapping[str, float] = field(default_factory=dict)  # by priority: 19 of 20 jobs waited no longer

@@ -239,6 +239,7 @@ class QueueSchema(AnswerSchema):
     jobs = fields.Integer(required=True)
     audio_s = fields.Float(required=True, metadata={"description": "Expected seconds of speech that wait"})
     interactive_audio_s = fields.Float(required=True)
+    running_audio_s = fields.Float(required=True, metadata={"description": "Expected seconds of the jobs under way"})
     max_interactive_audio_s = fields.Float(required=True, metadata={"description": "Beyond this: 503 queue_full"})
     oldest_s = fields.Float(allow_none=True)
 
@@ -250,6 +251,7 @@ class WorkerCapacitySchema(AnswerSchema):
     rows = fields.Integer()
     free_rows = fields.Integer()
     active_jobs = fields.Integer()
+    active_rows = fields.Integer(metadata={"description": "Segments its engine has, those that wait in it included"})
     rtf = fields.Float(allow_none=True)
     audio_s_per_s = fields.Float(allow_none=True)
 

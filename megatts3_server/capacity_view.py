@@ -32,6 +32,7 @@ def capacity(snapshot: Snapshot, settings: JobSettings, *, clock: Callable[[], f
             "jobs": depth.queued_jobs,
             "audio_s": round(waiting_s, 3),
             "interactive_audio_s": round(depth.queued_interactive_audio_s, 3),
+            "running_audio_s": round(depth.running_audio_s, 3),
             "max_interactive_audio_s": settings.max_queued_audio_s,
             "oldest_s": _rounded(oldest_s),
         },
@@ -66,8 +67,8 @@ def models(snapshot: Snapshot) -> list[Json]:
 
 
 def free_rows(worker: WorkerState) -> int:
-    """A job has a row of its own at least."""
-    return max(0, worker.max_rows - max(worker.active_rows, worker.active_jobs))
+    """Rows are filled by segments, whoever's: jobs do not tell, for one's segments are rendered by all workers."""
+    return max(0, worker.max_rows - worker.active_rows)
 
 
 def _worst(workers: Iterable[WorkerState], priority: Priority) -> float | None:
@@ -83,6 +84,7 @@ def _worker(worker: WorkerState) -> Json:
         "rows": worker.max_rows,
         "free_rows": free_rows(worker),
         "active_jobs": worker.active_jobs,
+        "active_rows": worker.active_rows,
         "rtf": _rounded(worker.rtf),
         "audio_s_per_s": _rounded(worker.audio_s_per_s),
     }

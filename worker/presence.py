@@ -10,6 +10,7 @@ from megatts3.audio.formats import readable_formats, writable_formats
 from worker.devices import Compute, measure_memory
 from worker.gpu_load import gpu_utilization
 from worker.leases import LeaseKeeper
+from worker.speech_engine import SpeechEngine
 from worker.throughput import Throughput
 from worker.waits import Waits
 
@@ -24,13 +25,13 @@ class Presence:
         name: str,
         compute: Compute,
         *,
-        max_rows: int,
+        engine: SpeechEngine,
         leases: LeaseKeeper,
         throughput: Throughput,
         waits: Waits,
         clock: Callable[[], float],
     ) -> None:
-        self._name, self._compute, self._max_rows = name, compute, max_rows
+        self._name, self._compute, self._engine = name, compute, engine
         self._leases, self._throughput, self._clock = leases, throughput, clock
         self._waits = waits
         self._started_at = clock()
@@ -68,8 +69,9 @@ class Presence:
             capabilities=tuple(name for name in ABILITIES if getattr(capabilities, name, False)),
             reads=readable_formats(),
             writes=writable_formats(),
-            max_rows=self._max_rows,
+            max_rows=self._engine.rows_per_step,
             active_jobs=self._leases.held,
+            active_rows=self._engine.active_rows + self._engine.queued,
             rtf=self._throughput.rtf,
             audio_s_per_s=self._throughput.audio_s_per_s,
             wait_p95_s=self._waits.p95_s,

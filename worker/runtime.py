@@ -119,7 +119,7 @@ class Runtime:
         self.presence = Presence(
             name,
             compute,
-            max_rows=settings.model.batch_size,
+            engine=engine,
             leases=self.leases,
             throughput=self.speaker.throughput,
             waits=self.figures.waits,
@@ -275,6 +275,7 @@ class Runtime:
         """Show what it did, and see whether this process must go (watchdog.py)."""
         self.figures.engine(self.engine.counters)
         if self.presence.was_ready:
+            self.speaker.throughput.engine(self.engine.counters)
             self.watchdog.look()
 
 

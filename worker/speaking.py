@@ -170,7 +170,7 @@ class Speaker:
             times=keep_times(self._stores.blobs, job.work_id, segments),
         )
         self._remember(job, encoded, seed=params.seed)
-        self.throughput.note(audio_s=encoded.duration_s, synthesis_s=synthesis_s, jobs_at_once=self._leases.held)
+        self.throughput.note(audio_s=encoded.duration_s, synthesis_s=synthesis_s)
         self._figures.spoken(audio_s=encoded.duration_s, synthesis_s=synthesis_s)
         log.synthesis_time(
             synthesis_s,

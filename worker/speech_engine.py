@@ -59,6 +59,21 @@ class SpeechEngine(Protocol):
     @property
     def revision(self) -> str: ...
 
+    @property
+    def rows_per_step(self) -> int:
+        """Most segments that are computed at the same time."""
+        ...
+
+    @property
+    def active_rows(self) -> int:
+        """Segments under way."""
+        ...
+
+    @property
+    def queued(self) -> int:
+        """Segments that wait in it."""
+        ...
+
     def prepare_voice(self, data: bytes, *, latent: NDArray[Any] | None = None) -> VoicePrompt:
         """Reference audio (bytes of a file) and perhaps its latent (T, 32) → the prompt."""
         ...

@@ -71,12 +71,14 @@ class CodedEngine:
 
     revision = "coded-1"
     device = "cpu"
+    active_rows = queued = 0  # it does not count them
 
     def __init__(self, pace: Pace, *, spoken_log: Path | None = None) -> None:
         self.pace = pace
         self.capabilities = Capabilities(encoder=True, g2p_network=False, name="coded")
         self.counters = Counters()
         self.death: str | None = None
+        self.rows_per_step = pace.rows
         self.clock = time.monotonic
         self.rows = threading.BoundedSemaphore(pace.rows)
         self._spoken_log = spoken_log

@@ -18,6 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from cli.ports import free_port
+from tests.watched_queries import grouped, queries, selectors
 
 pytestmark = pytest.mark.timeout(400)
 SPEECH = "/api/v1/tts/synthesize"
@@ -97,6 +98,18 @@ def test_the_engines_of_both_workers_tell_of_their_steps(observed: Service):
     useful, padded = total(seen, "megatts3_useful_frames_total"), total(seen, "megatts3_padded_frames_total")
     assert 0 < useful <= padded
     assert total(seen, "megatts3_row_steps_total") >= total(seen, "megatts3_solver_steps_total")
+
+
+def test_the_capacity_is_what_both_engines_measured(observed: Service):
+    seen = observed.get("/api/v1/capacity").json()
+
+    assert (seen["ready_workers"], seen["rows"]) == (2, 8)
+    assert seen["suggested_concurrency"] == 10
+    paces = [worker["audio_s_per_s"] for worker in seen["workers"]]
+    assert min(paces) > 0
+    assert seen["audio_s_per_s"] == pytest.approx(sum(paces), rel=0.01)
+    assert seen["wait_p95_s"]["interactive"] >= 0
+    eventually(lambda: observed.get("/api/v1/capacity").json()["free_rows"] == 8, 10)
 
 
 def test_the_listener_shows_queue_workers_memory_and_cache(observed: Service):
@@ -250,6 +263,32 @@ def test_the_health_script_says_that_all_is_well(observed: Service):
 
 def shell(line: str, folder: Path) -> str:
     return subprocess.run(["sh", "-c", line], cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+NOT_HERE = {
+    "megatts3_gpu_utilization_ratio": "no GPU here",
+    "megatts3_canary_": "the canary is off here: test_watched_mini.py",
+}
+
+
+def test_every_query_of_dashboards_and_alerts_finds_its_metric_and_labels_in_a_live_scrape(observed: Service):
+    observed.synthesize("For the dashboards.")
+    observed.post(SPEECH, json={"text": ""})
+    eventually(lambda: total(scrape(observed), "megatts3_error_rate_errors_total") > 0, 10)
+    live: dict[str, set[str]] = {}
+    for series in scrape(observed):
+        name, _, labels = series.partition("{")
+        live.setdefault(name, set()).update(re.findall(r'(\w+)="', labels))
+
+    for where, expr in queries():
+        asked = selectors(expr)
+        for selector in asked:
+            if any(selector.metric.startswith(name) for name in NOT_HERE):
+                continue
+            assert selector.metric in live, f"{where}: {selector.metric}"
+            assert selector.labels <= live[selector.metric], f"{where}: {selector.text}"
+        found = [live[selector.metric] for selector in asked if selector.metric in live]
+        assert not found or grouped(expr) <= set().union(*found), where
 
 
 def test_counts_are_exact_over_all_processes_and_outlive_a_killed_one(observed: Service):

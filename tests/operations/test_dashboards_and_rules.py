@@ -2,8 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import yaml
@@ -16,19 +14,9 @@ from contract.settings import Settings
 from contract.stores.memory import memory_stores
 from contract.telemetry import Metric
 from monitor.service_facts import ServiceFacts
+from tests.watched_queries import DASHBOARDS, ROOT, RULES, Query, grouped, queries, selectors
 
-ROOT = Path(__file__).resolve().parents[2]
-DASHBOARDS = sorted((ROOT / "deploy/grafana/dashboards").glob("*.json"))
-RULES = ROOT / "deploy/prometheus/alerts.yml"
 PER_SERIES = ("_bucket", "_sum", "_count")
-
-
-def queries() -> Iterator[tuple[str, str]]:
-    for path in DASHBOARDS:
-        for panel in json.loads(path.read_text())["panels"]:
-            yield from ((f"{path.name}: {panel['title']}", target["expr"]) for target in panel["targets"])
-    for group in yaml.safe_load(RULES.read_text())["groups"]:
-        yield from ((f"{RULES.name}: {rule['alert']}", rule["expr"]) for rule in group["rules"])
 
 
 def labels_of() -> dict[str, set[str]]:
@@ -66,20 +54,18 @@ def test_every_metric_has_a_name_in_the_contract_and_the_other_way_round():
     assert series == {metric.value for metric in Metric}
 
 
-@pytest.mark.parametrize(("where", "query"), list(queries()))
-def test_every_query_asks_for_what_there_is(where: str, query: str):
-    named = re.findall(r"(megatts3_\w+)(?:\{([^}]*)\})?", query)
-    assert named, where
-    for name, selector in named:
-        assert name in LABELS, f"{where}: no metric {name}"
-        wanted = set(re.findall(r"(\w+)\s*[=!]~?", selector))
-        assert wanted <= LABELS[name], f"{where}: {name} has no label {wanted - LABELS[name]}"
-    grouped = {label for group in re.findall(r"\bby \(([^)]*)\)", query) for label in re.split(r",\s*", group)}
-    assert grouped <= set().union(*(LABELS[name] for name, _ in named)), where
+@pytest.mark.parametrize("query", list(queries()), ids=lambda query: f"{query.where}: {query.expr}")
+def test_every_query_asks_for_what_there_is(query: Query):
+    asked = selectors(query.expr)
+    assert asked, query.where
+    for selector in asked:
+        assert selector.metric in LABELS, f"no metric {selector.metric}"
+        assert selector.labels <= LABELS[selector.metric]
+    assert grouped(query.expr) <= set().union(*(LABELS[selector.metric] for selector in asked))
 
 
 def test_every_metric_is_on_a_dashboard():
-    shown = {name for _, query in queries() for name in re.findall(r"megatts3_\w+", query)}
+    shown = {name for query in queries() for name in re.findall(r"megatts3_\w+", query.expr)}
     shown = {re.sub(r"(_bucket|_sum|_count)$", "", name) for name in shown}
 
     assert {metric.value for metric in Metric} - shown == set()

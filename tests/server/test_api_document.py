@@ -145,7 +145,9 @@ def test_the_models_are_those_of_the_ready_workers(settings: Settings, build: Bu
 
 def test_the_capacity_is_what_the_workers_measured(settings: Settings, build: Build):
     service = build(settings, worker=None)
-    busy = dataclasses.replace(WORKER, max_rows=4, active_jobs=3, audio_s_per_s=2.0, wait_p95_s={"interactive": 0.5})
+    busy = dataclasses.replace(
+        WORKER, max_rows=4, active_rows=3, active_jobs=9, audio_s_per_s=2.0, wait_p95_s={"interactive": 0.5}
+    )
     idle = dataclasses.replace(
         WORKER, name="idle", max_rows=8, audio_s_per_s=3.0, wait_p95_s={"interactive": 0.2, "batch": 9.0}
     )
@@ -163,6 +165,8 @@ def test_the_capacity_is_what_the_workers_measured(settings: Settings, build: Bu
     assert seen["audio_s_per_s"] == 5.0
     assert seen["queue"]["jobs"] == 3
     assert seen["queue"]["audio_s"] == pytest.approx(expected.queued_audio_s)
+    assert seen["queue"]["interactive_audio_s"] == pytest.approx(expected.queued_interactive_audio_s)
+    assert seen["queue"]["running_audio_s"] == expected.running_audio_s == 0
     assert seen["estimated_wait_s"] == pytest.approx(expected.queued_audio_s / 5.0, abs=1e-3)
     assert seen["wait_p95_s"] == {"interactive": 0.5, "batch": 9.0}
     assert seen["suggested_concurrency"] == 14

@@ -1,0 +1,1 @@
+"""Build the images and run what is in them, where there is no Docker, too: `make images`."""
