@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Iterator
 
 from redis import Redis
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from cli.embedded_redis import remembered_url, server_binary
 from cli.exit_codes import LaunchError
@@ -71,6 +71,13 @@ def _server(subject: str, settings: RedisSettings, url: str, *, keeps_jobs: bool
             about = client.info()
     except AuthenticationError:
         yield fail(subject, f"{where} wants a password", "put it into REDIS_URL: redis://:PASSWORD@host:6379")
+        return
+    except ResponseError as error:
+        said, is_old = str(error).partition(".")[0], "unknown command" in str(error)
+        remedy = (
+            "6.2 or newer is needed" if is_old else "its own configuration: protected-mode, users, the command INFO"
+        )
+        yield fail(subject, f"{where} refuses: {said}", remedy)
         return
     except RedisError as error:
         yield fail(

@@ -51,7 +51,7 @@ def judge(facts: Facts, settings: Settings, spoken: bytes | None, *, has_checkpo
     yield _torch(facts["torch"], facts["device"], settings)
     yield _codecs(facts["codecs"], settings)
     if has_checkpoint:
-        yield _checkpoint(facts["checkpoint"])
+        yield from _checkpoint(facts["checkpoint"])
     if "synthesis" in facts:
         yield _synthesis(facts["synthesis"], spoken)
 
@@ -89,14 +89,17 @@ def _codecs(codecs: Facts, settings: Settings) -> Finding:
     return ok("codecs", seen)
 
 
-def _checkpoint(checkpoint: Facts) -> Finding:
-    if "error" in checkpoint:
-        return fail(
-            "checkpoint", checkpoint["error"], "put the weights there again: checkpoints/README.md says what is read"
-        )
+def _checkpoint(checkpoint: Facts) -> Iterator[Finding]:
+    """Each thing that is wrong with the weights, or what they are."""
+    remedy = "put the weights there again: checkpoints/README.md says what is read"
+    wrong = [checkpoint["error"]] if "error" in checkpoint else checkpoint.get("problems", [])
+    if wrong:
+        yield from (fail("checkpoint", problem, remedy) for problem in wrong)
+        return
     encodes = "encodes voices" if checkpoint["encoder"] else "no encoder: voices need their latents"
     reads = f"reads text by {checkpoint['pronunciation']}"
-    return ok("checkpoint", f"{checkpoint['path']} ({checkpoint['revision']}), {encodes}, {reads}")
+    whole = f"whole ({checkpoint['verified']} looked at)"
+    yield ok("checkpoint", f"{checkpoint['path']} ({checkpoint['revision']}), {whole}, {encodes}, {reads}")
 
 
 def _synthesis(synthesis: Facts, spoken: bytes | None) -> Finding:

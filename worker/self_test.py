@@ -61,13 +61,19 @@ def codec_facts() -> Facts:
 
 
 def checkpoint_facts(settings: Settings) -> Facts:
+    """What `megatts3 checkpoints verify` finds; what the weights can do where that is nothing."""
     from megatts3.checkpoint import load_networks  # noqa: PLC0415 - as above
+    from megatts3.checkpoint.examine import verify  # noqa: PLC0415 - as above
 
-    path = settings.model.locate()
-    networks = load_networks(path)
+    path, named = settings.model.locate(), settings.model.locate_weights()
+    looked_at = list(verify(path, dit_folder=named.parent.name if named.is_file() else None))
+    if problems := [finding.problem for finding in looked_at if finding.problem is not None]:
+        return {"problems": problems}
+    networks = load_networks(named)
     able = networks.capabilities
     return {
-        "path": str(path),
+        "path": str(named),
+        "verified": len(looked_at),
         "revision": networks.revision,
         "encoder": able.encoder,
         "pronunciation": "network" if able.g2p_network else "dictionary",
@@ -83,7 +89,7 @@ def synthesis_facts(settings: Settings, out: Path | None) -> Facts:
     if not clips:
         return {"error": "no voice beside the weights to speak with"}
     began = time.perf_counter()
-    speaker = Synthesizer.load(path)
+    speaker = Synthesizer.load(settings.model.locate_weights())
     spoken = speaker.say(SENTENCE, speaker.voice(clips[0]))
     if out is not None:
         out.write_bytes(encode(spoken, "wav"))

@@ -4,6 +4,7 @@ import contextlib
 import http.server
 import json
 import socket
+import socketserver
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -123,6 +124,40 @@ def test_a_redis_that_wants_a_password_is_named(doctor: Doctor, client: redis.Re
     assert "password" in lines[0]
 
 
+@contextlib.contextmanager
+def pretended_redis(answer: bytes) -> Iterator[str]:
+    """Gives every command the same answer; its URL."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while line := self.rfile.readline():
+                for _ in range(2 * int(line[1:])):
+                    self.rfile.readline()
+                self.wfile.write(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"redis://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "remedy"),
+    [
+        (b"-DENIED Redis is running in protected mode because it has no password.", "protected mode", "protected-mode"),
+        (b"-ERR unknown command `HELLO`, with args beginning with: `3`,", "unknown command `HELLO`", "6.2 or newer"),
+    ],
+)
+def test_a_redis_that_refuses_is_named_in_its_own_words(doctor: Doctor, answer: bytes, said: str, remedy: str):
+    """One that lets in nobody from elsewhere, and one that is too old."""
+    with pretended_redis(answer + b"\r\n") as url:
+        lines = doctor(REDIS_URL=url)
+
+    assert lines[0].startswith("fail  redis")
+    assert said in lines[0]
+    assert remedy in lines[1]
+
+
 @pytest.mark.redis
 def test_a_redis_without_an_append_only_file_is_a_warning(doctor: Doctor, client: redis.Redis, redis_url: str):
     with set_up(client, appendonly="no"):
@@ -173,6 +208,9 @@ def test_a_service_that_is_not_healthy_is_named_with_its_reason(doctor: Doctor):
 # --- what the worker's self-test saw
 
 
+ABLE = {"encoder": True, "pronunciation": "dictionary"}
+
+
 def healthy() -> dict[str, object]:
     t = np.arange(4 * 24_000) / 24_000
     samples = 0.2 * np.sin(2 * np.pi * 180 * t) * (0.02 + np.abs(np.sin(2 * np.pi * 2 * t)))
@@ -180,7 +218,7 @@ def healthy() -> dict[str, object]:
         "torch": {"version": "2.11.0", "cuda": "13.0", "is_available": False},
         "device": {"device": "cpu", "precision": "fp32", "wanted": "auto"},
         "codecs": {"readable": ["wav", "mp3", "flac", "m4a", "ogg"], "writable": ["wav"]},
-        "checkpoint": {"path": "checkpoints/mini", "revision": "abc", "encoder": True, "pronunciation": "dictionary"},
+        "checkpoint": {"path": "checkpoints/mini", "revision": "abc", "verified": 9} | ABLE,
         "synthesis": {"seconds": 4.0, "audio_s": 4.0},
         "spoken": encode(Waveform(samples.astype(np.float32), 24_000), "wav"),
     }
@@ -201,7 +239,7 @@ def test_a_worker_that_speaks_is_all_ok():
     [(True, "network", "encodes voices, reads text by network"), (False, "dictionary", "voices need their latents")],
 )
 def test_it_says_what_the_weights_can_do(encoder, reads, said):
-    weights = {"path": "checkpoints/mini", "revision": "abc", "encoder": encoder, "pronunciation": reads}
+    weights = {"path": "mini", "revision": "abc", "verified": 9, "encoder": encoder, "pronunciation": reads}
     facts = healthy() | {"checkpoint": weights}
     spoken = facts.pop("spoken")
     (found,) = (f for f in judge(facts, Settings(), spoken) if f.subject == "checkpoint")  # type: ignore[arg-type]

@@ -103,13 +103,16 @@ def test_the_engines_of_both_workers_tell_of_their_steps(observed: Service):
 def test_the_capacity_is_what_both_engines_measured(observed: Service):
     seen = observed.get("/api/v1/capacity").json()
 
-    assert (seen["ready_workers"], seen["rows"]) == (2, 8)
-    assert seen["suggested_concurrency"] == 10
+    assert seen["ready_workers"] == 2
+    assert (
+        seen["rows"] == sum(worker["rows"] for worker in seen["workers"]) >= 2
+    )  # as each engine chose for this machine
+    assert seen["suggested_concurrency"] == seen["rows"] + 2
     paces = [worker["audio_s_per_s"] for worker in seen["workers"]]
     assert min(paces) > 0
     assert seen["audio_s_per_s"] == pytest.approx(sum(paces), rel=0.01)
     assert seen["wait_p95_s"]["interactive"] >= 0
-    eventually(lambda: observed.get("/api/v1/capacity").json()["free_rows"] == 8, 10)
+    eventually(lambda: observed.get("/api/v1/capacity").json()["free_rows"] == seen["rows"], 10)
 
 
 def test_the_listener_shows_queue_workers_memory_and_cache(observed: Service):
