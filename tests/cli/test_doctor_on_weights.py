@@ -75,7 +75,7 @@ def not_a_number(weights: Path) -> str:
 
 def with_sizes_of_another(weights: Path) -> str:
     file = weights / "duration_lm/config.yaml"
-    file.write_text(file.read_text().replace("hidden_size: 16", "hidden_size: 24"))
+    file.write_text(file.read_text().replace("dur_model_layers: 1", "dur_model_layers: 2"))
     return "duration_lm"
 
 
