@@ -1,7 +1,7 @@
 # Everything a developer or CI runs has a name here.  Plain /bin/sh; the one thing needed beforehand is Python 3.11.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check test bench bench-service bench-short quality evaluate fuzz golden clean chaos soak edge watched deploy images
+.PHONY: help setup demo up check test bench bench-service bench-short quality evaluate fuzz golden clean chaos soak edge handbook watched deploy images
 
 VENV ?= .venv
 TEST_PROCESSES ?= 2
@@ -61,6 +61,9 @@ golden: setup  ## make the golden files again and show what changed
 
 edge: setup  ## the shipped nginx.conf under Debian's nginx, in front of two API processes
 	$(PY) -m pytest -q -m slow tests/operations/test_edge.py
+
+handbook: setup  ## doctor, further workers, backup and restore of docs/operations.md, on mini
+	$(PY) -m pytest -q -m slow tests/end_to_end/test_installation.py
 
 watched: setup  ## mini and its canary under Debian's Prometheus with the shipped rules; every query must find its series
 	$(PY) -m pytest -q -m slow tests/end_to_end/test_watched_mini.py

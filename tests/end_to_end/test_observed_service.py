@@ -17,7 +17,9 @@ from live_service import ROOT, Service, eventually, parents_of_all, running
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from cli.embedded_redis import server_binary
 from cli.ports import free_port
+from tests.handbook import LIVE, commands
 from tests.watched_queries import grouped, queries, selectors
 
 pytestmark = pytest.mark.timeout(400)
@@ -266,6 +268,44 @@ def test_the_health_script_says_that_all_is_well(observed: Service):
 
 def shell(line: str, folder: Path) -> str:
     return subprocess.run(["sh", "-c", line], cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_handbooks_looks_are_run_as_they_are_written(observed: Service):
+    """Addresses, the log's folder and Redis's port are this service's; every command answers, and with something."""
+    answer = observed.synthesize("For the handbook.", cache=False)
+    logs = Path(str(observed.facts["logs"]))
+    eventually(lambda: answer.headers["X-Job-ID"] in (logs / "megatts3.log").read_text(), 10)
+    worker = observed.get("/api/v1/capacity").json()["workers"][0]["name"]
+    here = {
+        "http://localhost:9000": observed.url,
+        "http://127.0.0.1:9090/metrics": str(observed.facts["metrics_url"]),
+        "storage": str(observed.storage),
+        "logs/": f"{logs}/",
+        "-p PORT": f"-p {str(observed.facts['redis_url']).rpartition(':')[2]}",
+        "JOB_ID": answer.headers["X-Job-ID"],
+        "worker:NAME": f"worker:{worker}",
+        "request_id=ID": f"request_id={answer.headers['X-Request-ID']}",
+    }
+    cli = f"cli={server_binary().with_name('redis-cli')}"
+    ran = 0
+    for command in commands("docs/operations.md"):
+        if not command.startswith(LIVE) or command.startswith("cli="):
+            continue
+        line = command
+        for written, ours in here.items():
+            line = line.replace(written, ours)
+        if "SUBSCRIBE" in line:  # until somebody ends it
+            line = f"timeout 2 {line}"
+        done = subprocess.run(
+            ["sh", "-c", f"{cli}; {line}"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30
+        )
+        ran += 1
+        if command == "grep ERROR logs/megatts3.log":
+            assert all("[ERROR]" in said for said in done.stdout.splitlines())
+        else:
+            assert done.stdout.strip(), command
+            assert "(error)" not in done.stdout, command
+    assert ran > 15
 
 
 NOT_HERE = {
