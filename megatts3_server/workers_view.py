@@ -1,4 +1,4 @@
-"""What the workers say of themselves, at most a second old, for health and admission.
+"""What the workers say of themselves, at most a second old (less while none is ready), for health and admission.
 
 Health is asked often and must answer in milliseconds, so one thread looks and everybody else takes what was
 seen last.  When the registry itself cannot be asked, that is the reason given.
@@ -16,6 +16,7 @@ from contract.stores.interfaces import CanaryBoard, WorkerRegistry
 from contract.stores.jobs import JobStore, QueueDepth
 
 _FRESH_S = 1.0
+_FRESH_WHILE_AWAY_S = 0.1  # who was told "not ready" by one process must not be told so by another after it is
 _PATIENCE_S = 0.3  # what a caller waits for a look in progress before taking the last one
 _STALE_S = 10.0  # a registry that has not answered for so long counts as away
 
@@ -77,13 +78,17 @@ class WorkersView:
 
     def snapshot(self) -> Snapshot:
         last = self._last
-        if last is not None and self._clock() - last.taken_at <= self._fresh_s:
+        if last is not None and self._clock() - last.taken_at <= self._fresh_for_s(last):
             return last
         self._start_looking().wait(_PATIENCE_S if last is not None else _STALE_S)
         seen = self._last
         if seen is None or self._clock() - seen.taken_at > _STALE_S:
             return Snapshot(taken_at=self._clock(), problem=ErrorCode.STORE_UNAVAILABLE)
         return seen
+
+    def _fresh_for_s(self, last: Snapshot) -> float:
+        is_starting = last.problem is None and not last.is_healthy
+        return min(self._fresh_s, _FRESH_WHILE_AWAY_S) if is_starting else self._fresh_s
 
     def _start_looking(self) -> threading.Event:
         with self._lock:

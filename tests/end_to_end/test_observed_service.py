@@ -103,7 +103,14 @@ def test_the_engines_of_both_workers_tell_of_their_steps(observed: Service):
 
 
 def test_the_capacity_is_what_both_engines_measured(observed: Service):
-    seen = observed.get("/api/v1/capacity").json()
+    text = " ".join(f"This is sentence {n} of a text that both of them share, a segment each." for n in range(8))
+
+    def both_measured() -> dict[str, object] | None:
+        observed.synthesize(text, cache=False)
+        told = observed.get("/api/v1/capacity").json()
+        return told if all(worker["audio_s_per_s"] for worker in told["workers"]) else None
+
+    seen = eventually(both_measured)
 
     assert seen["ready_workers"] == 2
     assert (

@@ -91,6 +91,18 @@ def test_the_registry_is_asked_once_a_second_however_often_health_is(settings: S
     assert registry.asked == 1
 
 
+def test_a_worker_that_got_ready_is_seen_at_once_by_every_process(settings: Settings, build: Build, clock):
+    """Of two processes one says that the service is ready; what the other remembers must not contradict it for long."""
+    service = build(settings, worker=None)
+    view = WorkersView(service.stores.workers, service.stores.jobs, service.stores.canary, clock=clock)
+    assert not view.snapshot().is_healthy
+
+    service.stores.workers.heartbeat(WORKER, ttl_s=1000)
+    clock.advance(0.15)
+
+    assert view.snapshot().is_healthy
+
+
 def test_health_answers_in_milliseconds(client: FlaskClient):
     client.get("/health")
     began = time.perf_counter()
