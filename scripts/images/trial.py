@@ -219,6 +219,34 @@ def check_stop_of_worker(here: Installation) -> None:
     seen(f"docker stop of the worker in the middle of a job: exit status 0 after {took_s:.0f} s, spoken by the next")
 
 
+def check_all_in_one(here: Installation) -> None:
+    """One container for everything, as an operator's own compose file may start it."""
+    if not docker("image", "ls", "--quiet", "megatts3"):
+        return
+    folder = here.folder / "one"
+    variables = {"API_PORT": "9000", "WORKERS": "2", "LOG_LEVEL": "INFO"}
+    variables |= {"MODEL_CACHE_DIR": "/app/storage/cache", "VOICE_STORAGE_DIR": "/app/storage/voices"}
+    options = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
+    for name in ("storage", "logs"):
+        (folder / name).mkdir(parents=True)  # root's: the container has to make them its user's
+        options += ["--volume", f"{folder / name}:/app/{name}"]
+    options += ["--volume", f"{here.folder}/checkpoints:/app/checkpoints:ro", "--publish", "9000:9000"]
+    container = docker("run", "--detach", *options, "megatts3")
+    try:
+        eventually(lambda: status_of(f"{API}/health") == 200, "one container is ready")
+        answer = requests.post(f"{API}{SPEECH}", json={"text": SENTENCE, "voice_id": "voice_001"}, timeout=120)
+        assert answer.status_code == 200, answer.text
+        look = 'for p in /proc/[0-9]*; do grep -q "gunicorn\\|celery" $p/cmdline && grep ^Uid $p/status; done'
+        users = {line.split()[1] for line in docker("exec", container, "sh", "-c", look).splitlines()}
+        assert users == {USER}, users
+        assert (folder / "logs/megatts3.log").stat().st_uid == int(USER)
+        docker("stop", "--time", "200", container)
+        assert docker("inspect", "--format", "{{.State.ExitCode}}", container) == "0"
+    finally:
+        docker("rm", "--force", container)
+    seen(f"megatts3, all in one: ready, speaks, its processes are user {USER}, stops with exit status 0")
+
+
 def main(folder: Path) -> int:
     here = Installation(folder)
     try:
@@ -233,6 +261,8 @@ def main(folder: Path) -> int:
         check_api_comes_back(here)
         check_stop_of_api(here)
         check_stop_of_worker(here)
+        here.compose("down", "--volumes", check=False)
+        check_all_in_one(here)
     except (AssertionError, requests.RequestException) as error:
         print(f"WRONG {error}", flush=True)
         print(here.compose("logs", "--tail", "40", check=False)[-8000:], flush=True)
