@@ -127,6 +127,7 @@ def test_the_capacity_is_what_both_engines_measured(observed: Service):
 def test_the_listener_shows_queue_workers_memory_and_cache(observed: Service):
     observed.synthesize("Twice.")
     observed.synthesize("Twice.")
+    eventually(lambda: scrape(observed)["megatts3_cache_hit_ratio"] > 0, 20)  # hits are counted afterwards
 
     seen = scrape(observed)
 
