@@ -35,7 +35,7 @@ bench: setup  ## measure speed on this machine, fill docs/performance.md; long
 bench-short: setup  ## two ratios of speed in three minutes; fails under what they must reach
 	$(PY) scripts/bench.py short
 
-chaos: setup  ## break the service for three minutes under load; nothing may be lost, doubled or swapped
+chaos: setup  ## break the service for four minutes under load; nothing may be lost, doubled or swapped
 	OMP_NUM_THREADS=1 $(PY) -m scripts.chaos --seed $${SEED:-1}
 
 soak: setup  ## the same load without faults, for half an hour or MINUTES; nothing may leak

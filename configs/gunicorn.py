@@ -34,4 +34,4 @@ control_socket_disable = True
 def post_worker_init(worker):  # noqa: ANN001, ANN201 - gunicorn's hook
     from megatts3_server import draining  # noqa: PLC0415 - only once gevent has patched this process
 
-    draining.watch(worker)
+    draining.watch(worker, max_memory_bytes=_settings.api.max_memory_bytes)

@@ -65,6 +65,7 @@ KEYS: tuple[Key, ...] = (
     Key("api.extra_binds", "api.extra_binds", names()),
     Key("api.workers", "api.workers", integer(1, 256), bare=("WORKERS",)),
     Key("api.timeout", "api.timeout_s", number(1, 86_400)),
+    Key("api.max_memory", "api.max_memory_bytes", BYTES),
     Key("api.sync_wait", "api.sync_wait_s", number(1, 165)),
     Key("api.max_request_size", "api.max_request_bytes", BYTES),
     Key("api.keys", "api.keys", secret_keys(), short=("MEGATTS3_API_KEYS",), secret=True),

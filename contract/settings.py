@@ -53,6 +53,7 @@ class ApiSettings:
     extra_binds: tuple[str, ...] = ()  # further "host:port" to listen on
     workers: int = 2  # processes
     timeout_s: float = 300.0  # a job submitted without a deadline of its own has this long
+    max_memory_bytes: int | None = 2_000_000_000  # resident, of one process; beyond it another takes its place
     sync_wait_s: float = 160.0  # a sync answer, even an error, comes within this; the platform gives up at 180
     max_request_bytes: int = 100_000_000
     keys: tuple[str, ...] = field(default=(), repr=False)  # secrets, or their hashes; from the environment only

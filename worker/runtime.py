@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from contract.metrics import Metrics
+from contract.own_memory import resident_bytes
 from contract.queues import QUEUE_OF_PRIORITY, QueueName, TaskName
 from contract.schemas import Job
 from contract.settings import Settings
@@ -41,7 +42,7 @@ from worker.speaking import Clocks, Speaker
 from worker.speech_engine import SpeechEngine
 from worker.sweep import Swept, VoiceSweep, bring_back, forget_outdated, sweep
 from worker.voices import VoicePrompts
-from worker.watchdog import Watchdog, memory_limit, resident_bytes
+from worker.watchdog import Watchdog, memory_limit
 from worker.webhooks import Webhooks
 
 log = event_log(__name__)

@@ -4,7 +4,6 @@ Whoever supervises it starts another.  A dead or hung engine ends the process at
 go to other workers.  Too much memory ends it in order: it drains, as after SIGTERM.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ log = event_log(__name__)
 EX_ENGINE_DIED = 70  # <sysexits.h> EX_SOFTWARE: whoever supervises this process starts it again
 EX_DEVICE_LOST = 75  # EX_TEMPFAIL: the same; the device can do nothing more for this process, and may for the next
 SHARE_OF_THE_CONTAINER = 0.9  # of its memory limit, where there is one and the settings name none
-STATM = Path("/proc/self/statm")
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 NO_LIMIT_BYTES = 2**60  # what the older kind of cgroup says instead of nothing
 
@@ -67,11 +65,3 @@ def memory_limit(wanted_bytes: int | None, limits: tuple[Path, ...] = CGROUP_LIM
         if text.isdecimal() and int(text) < NO_LIMIT_BYTES:
             return int(SHARE_OF_THE_CONTAINER * int(text))
     return None
-
-
-def resident_bytes() -> int:
-    """Of this process; 0 where the system does not tell."""
-    try:
-        return int(STATM.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0

@@ -1,7 +1,11 @@
-"""`make chaos`: load and faults together, then a verdict.  Exit status 1 when anything was lost, doubled or swapped."""
+"""`make chaos`: load and faults together, then mini under kills, then a verdict.
+
+Exit status 1 when anything was lost, doubled or swapped, or when mini did not say the same under kills.
+"""
 
 import argparse
 import contextlib
+import dataclasses
 import random
 import sys
 import tempfile
@@ -10,7 +14,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.chaos import report
+from scripts.chaos import mini, report
 from scripts.chaos.clients import Clients
 from scripts.chaos.faults import ALWAYS, KINDS, Faults
 from scripts.chaos.ledger import Ledger
@@ -103,9 +107,10 @@ def _order(plan: Plan, dice: random.Random) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m scripts.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=170.0, help="of load; start and settling come on top")
+    parser.add_argument("--seconds", type=float, default=130.0, help="of load; start and settling come on top")
     parser.add_argument("--faults", type=int, default=36)
     parser.add_argument("--clients", type=int, default=CLIENTS)
+    parser.add_argument("--no-mini", action="store_true", help="leave out the part with real weights")
     parser.add_argument("--out", type=Path, default=Path("runs/chaos"), help="reports, and logs of a run that failed")
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
@@ -114,6 +119,8 @@ def main() -> int:
         is_good = False
         try:
             found = run(plan, folder)
+            if not arguments.no_mini:
+                found = dataclasses.replace(found, mini=mini.run(folder / "mini"))
             is_good = found.is_good
         finally:
             if not is_good:
@@ -126,8 +133,8 @@ def main() -> int:
 
 def _keep_logs(folder: Path, kept: Path) -> None:
     kept.mkdir(parents=True, exist_ok=True)
-    for log in [*folder.glob("*.log"), *folder.glob("logs/*.log")]:
-        (kept / log.name).write_bytes(log.read_bytes())
+    for log in folder.glob("**/*.log"):
+        (kept / "-".join(log.relative_to(folder).parts)).write_bytes(log.read_bytes())
 
 
 if __name__ == "__main__":

@@ -78,19 +78,19 @@ class Faults:
     def _end_worker(self, fault: Fault, how: signal.Signals) -> None:
         name, pid = self._a_worker()
         fault.target = name
-        held = self._held_by(name)
+        held = self.held_by(self.stage, name)
         fault.held = len(held)
         _signal(pid, how)
-        self._watch(fault, lambda: all(self._has_moved(record, token) for record, token in held.items()))
+        self._watch(fault, lambda: all(self.has_moved(self.stage, record, token) for record, token in held.items()))
 
     def freeze_worker(self, fault: Fault) -> None:
         """Longer than its lease: its jobs are others' when it thaws, and what it then says must not count."""
         name, pid = self._a_worker()
         fault.target = name
-        held = self._held_by(name)
+        held = self.held_by(self.stage, name)
         fault.held = len(held)
         with _frozen(pid):
-            self._watch(fault, lambda: all(self._has_moved(record, token) for record, token in held.items()))
+            self._watch(fault, lambda: all(self.has_moved(self.stage, record, token) for record, token in held.items()))
             time.sleep(self.freeze_s)
 
     # ---- the API: recovered when it answers again with all its processes
@@ -189,11 +189,12 @@ class Faults:
             workers = [(n, p) for n, p in self.stage.supervisor.pids().items() if n.startswith("worker")]
         return self.dice.choice(workers)
 
-    def _held_by(self, worker: str) -> dict[str, str]:
+    @staticmethod
+    def held_by(stage: Stage, worker: str) -> dict[str, str]:
         """Records of what a worker runs, jobs and segments → their tokens."""
-        keys, found = self.stage.keys, {}
+        keys, found = stage.keys, {}
         try:
-            with self.stage.redis() as client:
+            with stage.redis() as client:
                 records = [keys.job(job_id) for job_id in client.zrange(keys.job_leases(), 0, -1)]
                 records += [keys.segment(key) for key in client.zrange(keys.segment_leases(), 0, -1)]
                 for record in records:
@@ -204,9 +205,10 @@ class Faults:
             return {}
         return found
 
-    def _has_moved(self, record: str, token: str) -> bool:
+    @staticmethod
+    def has_moved(stage: Stage, record: str, token: str) -> bool:
         try:
-            with self.stage.redis() as client:
+            with stage.redis() as client:
                 status, now = client.hmget(record, "status", "token")
         except redis.RedisError:
             return False

@@ -1,6 +1,7 @@
-"""Claims with a figure each: `python -m scripts.chaos.proofs flight swaps rolling scaling scaling-long`.
+"""Claims with a figure each: `python -m scripts.chaos.proofs flight partial swaps rolling scaling scaling-long`.
 
 flight   fifty equal requests at once are computed once
+partial  of a long text with one sentence changed, that sentence is computed
 swaps    a thousand requests over eight voices, 32 at a time, through two workers: each hears its own
 rolling  API and workers are renewed one after another under load: no request fails
 scaling  1, 2, 4 and 8 workers of an engine that sleeps as a GPU would: throughput of many jobs against the ideal
@@ -8,6 +9,7 @@ scaling-long  the same of one long job, which all workers share
 """
 
 import argparse
+import io
 import random
 import sys
 import tempfile
@@ -21,18 +23,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import requests
+import soundfile
 
 from cli.rolling import Rolling
 from contract.settings import load_settings
 from contract.stores.opening import open_stores
 from scripts.chaos.clients import VOICES, Client, Clients, voice_id
-from scripts.chaos.coded_text import text_of
+from scripts.chaos.coded_audio import codes_in
+from scripts.chaos.coded_text import expected, sentence, text_of
 from scripts.chaos.ledger import Entry, Ledger
 from scripts.chaos.stage import Cast, Stage, eventually
 
 FLIGHT, REQUESTS, AT_ONCE = 50, 1000, 32
+LONG = 20  # segments of the text that is edited
 ROLLING_CLIENTS, RENEWED_WITHIN_S = 12, 400.0
 SLOW = "4,0.25,8"  # 2 s a segment, four at once: two segments a second a worker
+LONGER = "as written in the book"  # 192 such sentences are 10,000 characters
 SEGMENTS_A_ROW = 6  # of each worker's rows, in the job that is timed
 
 
@@ -87,6 +93,21 @@ def flight(stage: Stage, clients: Clients) -> list[Shown]:
     statuses = Counter(status for status, _ in answers)
     figure = f"{dict(statuses)} by status, {computed} segments computed of a text of 3"
     return [Shown(f"{FLIGHT} equal requests, one computation", figure, statuses == {200: FLIGHT} and computed == 3)]
+
+
+def partial(stage: Stage, clients: Clients) -> list[Shown]:
+    first = [sentence(2, part, LONG) for part in range(1, LONG + 1)]
+    edited = [*first[:7], sentence(2, 8, LONG, also="anew"), *first[8:]]
+    said = []
+    for lines in (first, edited, edited):
+        before = len(spoken(stage))
+        body = {"text": " ".join(lines), "voice_id": voice_id(2), "time_step": 8}
+        answer = requests.post(f"{clients.url}/api/v1/tts/synthesize", json=body, timeout=170)
+        right = codes_in(soundfile.read(io.BytesIO(answer.content), dtype="float32")[0]) == expected(2, LONG, 2)
+        said.append((answer.headers.get("X-Cache"), len(spoken(stage)) - before, right))
+    figure = "; ".join(f"{cache}: {computed} computed" for cache, computed, _ in said)
+    holds = said == [("miss", LONG, True), ("partial", 1, True), ("hit", 0, True)]
+    return [Shown(f"a text of {LONG} segments, then with one changed, then the same again", figure, holds)]
 
 
 def swaps(_stage: Stage, clients: Clients) -> list[Shown]:
@@ -151,7 +172,8 @@ def scaling(*, is_long: bool, counts: tuple[int, ...] = (1, 2, 4, 8)) -> list[Sh
 
             def speak(n: int) -> Entry:
                 with requests.Session() as session:
-                    return Client(clients, session, random.Random(n)).job_of(parts)  # noqa: S311
+                    client = Client(clients, session, random.Random(n))  # noqa: S311
+                    return client.job_of(parts, also=LONGER if is_long else "")
 
             speak(0)  # everybody has been asked something before
             warmed, began = len(spoken(stage)), time.monotonic()
@@ -166,7 +188,8 @@ def scaling(*, is_long: bool, counts: tuple[int, ...] = (1, 2, 4, 8)) -> list[Sh
             print(shown[0].figure, flush=True)
     shares = {count: times[count] / (count * times[counts[0]]) * counts[0] for count in counts}
     figure = "; ".join(f"{n}: {times[n]:.2f}/s ({shares[n]:.2f} of ideal, {used[n]} at work)" for n in counts)
-    what = "one long job" if is_long else "many jobs"
+    characters = len(text_of(1000, counts[-1] * 4 * SEGMENTS_A_ROW, also=LONGER))
+    what = f"one long job (of {characters} characters at {counts[-1]})" if is_long else "many jobs"
     return [Shown(f"throughput of {what}, segments a second", figure, shares[counts[-1]] >= 0.9)]
 
 
@@ -176,6 +199,7 @@ def spoken(stage: Stage) -> list[str]:
 
 PROOFS: dict[str, tuple[Cast, Callable[[Stage, Clients], list[Shown]]]] = {
     "flight": (Cast(workers=2, pace="4,0.05,8"), flight),
+    "partial": (Cast(workers=2, pace="4,0.05,8"), partial),
     "swaps": (Cast(workers=2, pace="8,0.01,4"), swaps),
     "rolling": (Cast(workers=2), rolling),
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from scripts.chaos.faults import Fault
 from scripts.chaos.ledger import Ledger
+from scripts.chaos.mini import MiniReport
 from scripts.chaos.watch import Slope
 
 
@@ -37,9 +38,12 @@ class Report:
     segments_computed_again: int
     slopes: list[Slope]
     leaks: dict[str, str] = field(default_factory=dict)
+    mini: MiniReport | None = None  # the part with real weights
 
     @property
     def is_good(self) -> bool:
+        if self.mini is not None and not self.mini.is_good:
+            return False
         return not (self.lost or self.doubled or self.swapped or self.surprises)
 
 
@@ -133,10 +137,28 @@ def as_markdown(report: Report) -> str:
     if report.leaks:
         lines += ["", "| counted | before, after |", "|---|---|"]
         lines += [f"| {name} | {value} |" for name, value in report.leaks.items()]
+    if report.mini is not None:
+        lines += ["", *_of_mini(report.mini)]
     details = [*report.lost, *report.doubled, *report.swapped]
     if details:
         lines += ["", *(f"- {line}" for line in details[:50])]
     return "\n".join(lines) + "\n"
+
+
+def _of_mini(mini: MiniReport) -> list[str]:
+    rows = [
+        ("requests spoken undisturbed, and again under kills", f"{mini.spoken}, of {mini.segments} segments"),
+        ("workers killed, with jobs and segments in hand", f"{mini.kills}, {mini.held_at_kills}"),
+        ("recovery, s", ", ".join(f"{each:g}" for each in mini.recovery_s) or "none"),
+        (
+            "samples that differ, root of mean square, units of 16 bit",
+            max((d.mean_units for d in mini.differences), default="-"),
+        ),
+        ("at most", max((d.most_units for d in mini.differences), default="-")),
+        ("**wrong**", len(mini.wrong)),
+    ]
+    table = ["| mini | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
+    return [*table, *([""] if mini.wrong else []), *(f"- {line}" for line in mini.wrong)]
 
 
 def _counts(found: dict[str, int] | dict[str, float]) -> str:

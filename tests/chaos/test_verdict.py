@@ -1,11 +1,14 @@
 """The verdict: what counts as lost, doubled and swapped, and what does not."""
 
+import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from scripts.chaos.faults import Fault
 from scripts.chaos.ledger import Ledger
+from scripts.chaos.mini import MiniReport, compared
 from scripts.chaos.report import Report, as_markdown, make_report, percentile
 
 
@@ -87,3 +90,18 @@ def test_a_percentile_is_a_value_that_was_measured():
     assert percentile([3.0, 1.0, 2.0], 95) == 3.0
     assert percentile([float(n) for n in range(1, 101)], 95) == 95.0
     assert percentile([7.0], 95) == 7.0
+
+
+def test_mini_that_says_something_else_under_kills_spoils_the_run(ledger):
+    same = np.arange(1000, dtype=np.int16)
+    fine = MiniReport(spoken=1, held_at_kills=1)
+    fine.wrong += compared(fine, "one", "default", same, same + np.int16(1))
+    assert dataclasses.replace(judged(ledger), mini=fine).is_good
+
+    for other in (same[:-1], same + np.int16(300), np.roll(same, 5)):
+        bad = MiniReport(spoken=1, held_at_kills=1)
+        bad.wrong += compared(bad, "one", "default", same, other)
+        report = dataclasses.replace(judged(ledger), mini=bad)
+        assert not report.is_good
+        assert bad.wrong[0] in as_markdown(report)
+    assert not dataclasses.replace(judged(ledger), mini=MiniReport(spoken=1)).is_good, "no kill hit anything"

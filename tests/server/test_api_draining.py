@@ -41,3 +41,20 @@ def test_a_long_poll_is_answered_and_a_sync_request_is_spoken_to_its_end(service
         assert spoken.result(20) == 200
     watching.join(5)
     assert not watching.is_alive()
+
+
+def test_a_process_that_holds_too_much_memory_is_to_stop_and_another_is_left_alone(service):
+    held = [999]
+    server = Server(service.app)
+    watching = draining.watch(server, max_memory_bytes=1000, resident=lambda: held[0])
+    unlimited = Server(service.app)
+    other = draining.watch(unlimited, resident=lambda: held[0])
+    time.sleep(2 * draining.LOOK_S)
+    assert server.alive
+    held[0] = 1001
+    until(lambda: not server.alive)
+    watching.join(5)
+    assert not watching.is_alive()
+    assert unlimited.alive
+    unlimited.alive = False
+    other.join(5)
