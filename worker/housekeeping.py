@@ -1,4 +1,5 @@
-"""What a worker process does beside speaking: says that it lives, and sweeps.  One thread, its own pace.
+"""What a worker process does beside speaking: says that it lives, and sweeps.  A thread for each, at its own pace: a
+sweep may find much to do, and a worker that is not heard of is taken for lost.
 
 While the store is away nobody can renew a lease.  When it is back, all leases may have run out though all workers live;
 so whoever saw it away lets one lease pass before it sweeps again.  What a process held that is known to have ended is
@@ -41,20 +42,21 @@ class Housekeeping:
         self._watch_engine = watch_engine
         self._every_s, self._sweep_every_s, self._ttl_s = every_s, sweep_every_s, ttl_s
         self._clock = clock
-        self._news = threading.Event()
-        self._stopping = False
-        self._thread: threading.Thread | None = None
+        self._news, self._has_beaten, self._stopping = threading.Event(), threading.Event(), threading.Event()
+        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
-        self._thread.start()
+        for target, name in ((self._beat_on, "heartbeat"), (self._sweep_on, "sweep")):
+            self._threads.append(threading.Thread(target=target, name=name, daemon=True))
+            self._threads[-1].start()
 
     def stop(self) -> None:
         """The registry forgets the worker at once rather than after its time."""
-        self._stopping = True
+        self._stopping.set()
+        self._has_beaten.set()
         self._news.set()
-        if self._thread is not None:
-            self._thread.join()
+        for thread in self._threads:
+            thread.join()
         self._say_goodbye()
 
     def hear_of_an_end(self) -> None:
@@ -69,19 +71,23 @@ class Housekeeping:
             log.warning("heartbeat_not_written", code=error.code)
             self._let_leases_pass()
 
-    def _run(self) -> None:
-        while True:
-            self._news.wait(self._every_s)
-            self._news.clear()
-            if self._stopping:
-                return
+    def _beat_on(self) -> None:
+        while not self._stopping.is_set():
             self._watch_engine()
             self.beat()
+            self._has_beaten.set()
+            self._stopping.wait(self._every_s)
+
+    def _sweep_on(self) -> None:
+        self._has_beaten.wait()  # whether the store was away is known first
+        while not self._stopping.is_set():
             if self._clock() >= self._sweep_at:
                 self._sweep_at = self._clock() + self._sweep_every_s
                 self._try(self._sweep)
             else:
                 self._try(self._sweep_buried)
+            self._news.wait(self._every_s)
+            self._news.clear()
 
     def _try(self, sweep: Callable[[], object]) -> None:
         try:

@@ -1,6 +1,7 @@
 """When a worker process must go, and when it must not."""
 
 import threading
+import time
 
 import pytest
 from fake_engine import FakeEngine
@@ -92,6 +93,41 @@ def test_a_hung_engine_takes_the_worker_with_it_and_not_while_it_loads(make_runt
     runtime.presence.is_ready(runtime.engine.capabilities, runtime.engine.revision)
     runtime._watch_engine()
     assert left == [70]
+
+
+def test_a_long_sweep_does_not_keep_a_worker_from_saying_that_it_lives(runtime):
+    beats, sweeping, swept = threading.Semaphore(0), threading.Event(), threading.Event()
+
+    class Registry:
+        def heartbeat(self, *_: object, **__: object) -> None:
+            beats.release()
+
+        def remove(self, _name: str) -> None: ...
+
+    def sweep() -> None:
+        sweeping.set()
+        assert swept.wait(20)
+
+    keeping = Housekeeping(
+        Registry(),
+        describe=runtime.presence.describe,
+        sweep=sweep,
+        sweep_buried=lambda: None,
+        watch_engine=lambda: None,
+        every_s=0.001,
+        sweep_every_s=2.0,
+        ttl_s=15.0,
+        grace_s=9.0,
+        clock=time.monotonic,
+    )
+    keeping.start()
+    assert sweeping.wait(10)
+    while beats.acquire(blocking=False):
+        pass
+    for _ in range(3):
+        assert beats.acquire(timeout=10)
+    swept.set()
+    keeping.stop()
 
 
 def test_after_the_store_was_away_one_lease_passes_before_the_next_sweep(runtime, stores):
