@@ -2,7 +2,8 @@
 
 The API renews itself (gunicorn starts new processes and lets the old ones end what they do).  Workers are renewed one
 after another, the next once the former is ready again; what a draining worker cannot end goes back to the queue.  With
-a single worker nobody takes new work while its successor loads: 503 not_ready for so long; nothing accepted is lost.
+a single worker nobody speaks while its successor loads; what comes meanwhile is accepted and waits, for two minutes at
+most.
 """
 
 import os
@@ -16,12 +17,18 @@ class Rolling:
     """Driven by `tick`, on the supervisor's thread.
 
     is_up: whether the service of this name, now with this pid, is ready for work
+    is_leaving: told before a process is asked to stop, so that its successor is waited for
     """
 
     def __init__(
-        self, supervisor: Supervisor, *, is_up: Callable[[str, int], bool], say: Callable[[str], None]
+        self,
+        supervisor: Supervisor,
+        *,
+        is_up: Callable[[str, int], bool],
+        say: Callable[[str], None],
+        is_leaving: Callable[[int], object] = lambda _pid: None,
     ) -> None:
-        self._supervisor, self._is_up, self._say = supervisor, is_up, say
+        self._supervisor, self._is_up, self._say, self._is_leaving = supervisor, is_up, say, is_leaving
         self._waiting: deque[Watched] = deque()
         self._current: tuple[Watched, int] | None = None  # and the pid it had
 
@@ -53,4 +60,5 @@ class Rolling:
             os.kill(watched.child.pid, watched.spec.renew_signal)
             return
         self._current = (watched, watched.child.pid)
+        self._is_leaving(watched.child.pid)
         self._supervisor.restart(watched)

@@ -28,6 +28,7 @@ from contract.settings import Settings
 from contract.stores.opening import open_stores
 
 STILL_WAITING_EVERY_S = 15.0
+REPLACED_WITHIN_S = 120.0  # a worker that loads for longer is no longer counted on
 SETTLED_S = 2.5  # each API process looks at the workers for itself, once a second: all have to have seen them
 
 
@@ -87,7 +88,8 @@ def run(settings: Settings, options: UpOptions) -> ExitCode:
             if wait_until_ready(supervisor, plan, options, stop.wanted):
                 supervisor.was_ready = True
                 report_ready(supervisor, plan, options)
-                rolling = Rolling(supervisor, is_up=ready_in_registry(plan.settings), say=say)
+                is_up, is_leaving = ready_in_registry(plan.settings), await_successor(plan.settings)
+                rolling = Rolling(supervisor, is_up=is_up, say=say, is_leaving=is_leaving)
                 while not stop.wanted.wait(POLL_S):
                     supervisor.tick()
                     if stop.renewal.is_set():
@@ -216,6 +218,19 @@ def ready_in_registry(settings: Settings) -> Callable[[str, int], bool]:
             return False
 
     return is_up
+
+
+def await_successor(settings: Settings) -> Callable[[int], None]:
+    """Tell the API that the worker of this process id is only being replaced."""
+    workers = open_stores(settings).workers
+
+    def tell(pid: int) -> None:
+        with contextlib.suppress(ServiceError):  # then new work is refused meanwhile
+            for worker in workers.list():
+                if worker.pid == pid and worker.ready:
+                    workers.await_again(worker, ttl_s=REPLACED_WITHIN_S)
+
+    return tell
 
 
 def report_ready(supervisor: Supervisor, plan: Plan, options: UpOptions) -> None:

@@ -48,6 +48,7 @@
 | `rate:{key or address}` | hash | API (Lua) | API | until the bucket is full again |
 | `worker:{name}` | hash | worker | API | `jobs.worker_ttl_s`, heartbeat |
 | `workers` | zset | worker | API | none; pruned when read |
+| `workers:awaited` | hash | launcher | API | two minutes; a worker that is being replaced |
 
 Celery's own keys live in another database number, see queues.py.
 """
@@ -259,3 +260,7 @@ class RedisKeys:
     def workers(self) -> str:
         """Sorted set: worker name by its last heartbeat."""
         return f"{self.root}workers"
+
+    def awaited_worker(self) -> str:
+        """Hash: the last heartbeat of a worker that is being replaced, from when it was ready; expires."""
+        return f"{self.root}workers:awaited"

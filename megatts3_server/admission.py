@@ -33,8 +33,8 @@ def admit(
 
 
 def require_ready(snapshot: Snapshot) -> None:
-    """Raises when nobody could do the work: no ready worker, or nobody knows of one."""
+    """Raises when nobody could do the work: no worker that is ready or just being replaced, or nobody knows of one."""
     if snapshot.problem is not None:
         raise ServiceError(snapshot.problem)
-    if not snapshot.ready:
+    if not snapshot.able:
         raise ServiceError(ErrorCode.NOT_READY)

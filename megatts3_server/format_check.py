@@ -36,8 +36,8 @@ def writable(snapshot: Snapshot) -> tuple[str, ...]:
 
 
 def _all_can(snapshot: Snapshot, ability: Callable[[WorkerState], tuple[str, ...]]) -> tuple[str, ...] | None:
-    """What every ready worker names, in the first one's order; None where no worker says anything."""
-    told = [ability(worker) for worker in snapshot.ready if ability(worker)]
+    """What every able worker names, in the first one's order; None where no worker says anything."""
+    told = [ability(worker) for worker in snapshot.able if ability(worker)]
     if not told:
         return None
     return tuple(name for name in told[0] if all(name in names for names in told))

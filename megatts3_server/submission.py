@@ -241,7 +241,7 @@ class Submission:
 
     def _revision(self) -> str:
         """Of the weights that would answer.  Two revisions at once only happen during an upgrade."""
-        return max((worker.revision for worker in self._workers.snapshot().ready), default="")
+        return max((worker.revision for worker in self._workers.snapshot().able), default="")
 
     def _draft(self, resolved: Resolved, terms: Terms, caller: Caller) -> Job:
         job_id = new_id("job")

@@ -30,6 +30,12 @@ class Snapshot:
     taken_at: float = 0.0  # monotonic
     problem: ErrorCode | None = None
     canary: CanaryVerdict | None = None
+    awaited: WorkerState | None = None  # nobody is ready, but this one is just being replaced
+
+    @property
+    def able(self) -> tuple[WorkerState, ...]:
+        """By whom work may be expected to be done: accepted work is kept, so a short absence need refuse none."""
+        return self.ready or ((self.awaited,) if self.awaited is not None else ())
 
     @property
     def is_healthy(self) -> bool:
@@ -42,7 +48,7 @@ class Snapshot:
 
     @property
     def encoder_available(self) -> bool:
-        return any(worker.encoder_available for worker in self.ready)
+        return any(worker.encoder_available for worker in self.able)
 
     @property
     def pronunciation(self) -> str | None:
@@ -100,7 +106,8 @@ class WorkersView:
     def _look(self, done: threading.Event) -> None:
         try:
             workers, depth, canary = self._workers.list(), self._jobs.depth(), self._canary.read()
-            self._last = Snapshot(workers=workers, depth=depth, canary=canary, taken_at=self._clock())
+            awaited = None if any(worker.ready for worker in workers) else self._workers.awaited()
+            self._last = Snapshot(workers, depth, self._clock(), canary=canary, awaited=awaited)
         except ServiceError as error:
             self._last = Snapshot(taken_at=self._clock(), problem=error.code)
         finally:

@@ -258,6 +258,14 @@ class WorkerRegistry(Protocol):
         """Workers alive now, by name."""
         ...
 
+    def await_again(self, worker: WorkerState, *, ttl_s: float) -> None:
+        """A ready worker is about to be replaced by another that can do the same; forgotten after `ttl_s`."""
+        ...
+
+    def awaited(self) -> WorkerState | None:
+        """Who was last said to be replaced, as it was when it was ready."""
+        ...
+
 
 @dataclass(frozen=True)
 class Chunk:

@@ -202,6 +202,14 @@ class MemoryWorkerRegistry:
         self._clock = clock
         self._lock = threading.Lock()
         self._workers: dict[str, tuple[WorkerState, float]] = {}
+        self._awaited: tuple[WorkerState, float] | None = None
+
+    def await_again(self, worker: WorkerState, *, ttl_s: float) -> None:
+        self._awaited = worker, self._clock() + ttl_s
+
+    def awaited(self) -> WorkerState | None:
+        found = self._awaited
+        return found[0] if found is not None and found[1] > self._clock() else None
 
     def heartbeat(self, worker: WorkerState, *, ttl_s: float) -> None:
         now_s = self._clock()

@@ -39,6 +39,20 @@ class RedisWorkerRegistry:
             pipe.zrem(self._keys.workers(), name)
             pipe.execute()
 
+    def await_again(self, worker: WorkerState, *, ttl_s: float) -> None:
+        fields: Mapping[Any, Any] = worker_fields(worker)
+        key = self._keys.awaited_worker()
+        with translated(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.delete(key)
+            pipe.hset(key, mapping=dict(fields))
+            pipe.pexpire(key, int(ttl_s * 1000))
+            pipe.execute()
+
+    def awaited(self) -> WorkerState | None:
+        with translated():
+            record = decoded(self._redis.hgetall(self._keys.awaited_worker()))
+        return worker_from_fields(record) if "name" in record else None
+
     def list(self) -> tuple[WorkerState, ...]:
         now_s = self._clock()
         with translated():

@@ -41,7 +41,7 @@ def read_reference(built: Services, body: incoming.Incoming) -> Reference | None
     if not body.files:
         return None
     snapshot = built.workers.snapshot()
-    encodes = snapshot.encoder_available or not snapshot.ready  # nobody to ask: admission says what is wrong
+    encodes = snapshot.encoder_available or not snapshot.able  # nobody to ask: admission says what is wrong
     found = uploads.reference(body.files, built.settings.storage, encoder_available=encodes)
     if found is not None and (kind := audio_sniff.audio_format(found.clip)) is not None:
         require_readable(kind, snapshot, field=uploads.CLIP_NAMES[0])

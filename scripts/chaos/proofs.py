@@ -1,9 +1,10 @@
-"""Claims with a figure each: `python -m scripts.chaos.proofs flight partial swaps rolling scaling scaling-long`.
+"""Claims with a figure each: `python -m scripts.chaos.proofs flight partial swaps rolling …`.
 
 flight   fifty equal requests at once are computed once
 partial  of a long text with one sentence changed, that sentence is computed
 swaps    a thousand requests over eight voices, 32 at a time, through two workers: each hears its own
 rolling  API and workers are renewed one after another under load: no request fails
+rolling-single  the same with one worker: what comes while it is away waits
 scaling  1, 2, 4 and 8 workers of an engine that sleeps as a GPU would: throughput of many jobs against the ideal
 scaling-long  the same of one long job, which all workers share
 """
@@ -26,6 +27,7 @@ import requests
 import soundfile
 
 from cli.rolling import Rolling
+from cli.up import await_successor
 from contract.settings import load_settings
 from contract.stores.opening import open_stores
 from scripts.chaos.clients import VOICES, Client, Clients, voice_id
@@ -135,7 +137,8 @@ def rolling(stage: Stage, clients: Clients) -> list[Shown]:
     def is_up(_name: str, pid: int) -> bool:
         return any(worker.pid == pid and worker.ready for worker in stores.workers.list())
 
-    renewal = Rolling(stage.supervisor, is_up=is_up, say=said.append)
+    is_leaving = await_successor(load_settings(environ=stage.environment))
+    renewal = Rolling(stage.supervisor, is_up=is_up, say=said.append, is_leaving=is_leaving)
     clients.start(ROLLING_CLIENTS, mix={"job": 1, "speak": 1}, pause_s=0.2)
     time.sleep(3)
     before, old = stage.supervisor.pids(), stage.api_children()
@@ -202,6 +205,7 @@ PROOFS: dict[str, tuple[Cast, Callable[[Stage, Clients], list[Shown]]]] = {
     "partial": (Cast(workers=2, pace="4,0.05,8"), partial),
     "swaps": (Cast(workers=2, pace="8,0.01,4"), swaps),
     "rolling": (Cast(workers=2), rolling),
+    "rolling-single": (Cast(workers=1), rolling),
 }
 
 SCALING = ("scaling", "scaling-long")

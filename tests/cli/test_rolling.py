@@ -79,6 +79,22 @@ def test_workers_are_renewed_one_after_another_and_the_next_waits_for_the_former
     assert all(watched.crashes == 0 for watched in supervisor.watched)
 
 
+def test_who_is_to_leave_is_told_of_first(spec, run):
+    told: list[tuple[int, bool]] = []
+    supervisor, rolling = run([spec("worker0", renews=True)], lambda _name, _pid: True)
+    rolling = Rolling(
+        supervisor,
+        is_up=lambda _name, _pid: True,
+        say=lambda _line: None,
+        is_leaving=lambda pid: told.append((pid, supervisor.pids()["worker0"] == pid)),
+    )
+    before = supervisor.pids()["worker0"]
+    rolling.begin()
+    drive(supervisor, rolling, lambda: not rolling.is_under_way)
+    assert told == [(before, True)]
+    assert supervisor.pids()["worker0"] != before
+
+
 def test_who_renews_by_a_signal_keeps_its_process(spec, run, tmp_path):
     api = spec("api", RENEWS_ITSELF, renews=True, renew_signal=signal.SIGHUP)
     supervisor, rolling = run([api], lambda _name, _pid: True)

@@ -252,6 +252,15 @@ def test_without_a_ready_worker_it_is_503_with_retry_after(settings: Settings, b
     assert int(answer.headers["Retry-After"]) >= 1
 
 
+def test_while_the_only_worker_is_replaced_work_is_accepted_and_waits(settings: Settings, build: Build):
+    service = build(settings, worker=None)
+    later = {"Prefer": "respond-async"}
+    assert service.client.post(SYNTHESIZE, json=BODY, headers=later).status_code == 503
+    service.stores.workers.await_again(WORKER, ttl_s=120)
+    until(lambda: service.client.post(SYNTHESIZE, json=BODY, headers=later).status_code == 202)
+    assert service.client.get("/health").status_code == 503, "nobody is ready"
+
+
 def test_too_many_seconds_waiting_are_503_with_retry_after_from_the_throughput(settings: Settings, build: Build):
     jobs = dataclasses.replace(settings.jobs, max_queued_audio_s=1.0)
     service = build(dataclasses.replace(settings, jobs=jobs), worker=dataclasses.replace(WORKER, audio_s_per_s=0.5))
