@@ -144,10 +144,11 @@ class Renderers:
                 seen = self._news
             with self._company.beside():
                 held = self._claim()
-                if held is not None:
-                    self._render(held)
-            if held is None:
+                outcome = None if held is None else self._tried(held)
+            if held is None or outcome is None:
                 self._wait_for_news(seen)
+            else:
+                self._settle(held, outcome)
 
     def _work_on_suspects(self) -> None:
         while not self._stopping:
@@ -169,10 +170,11 @@ class Renderers:
                 held = _Rendering(record)
                 with self._changed:
                     self._held[record.key] = held
-                self._render(held)
+                outcome = self._tried(held)
         except ServiceError as error:
             log.warning("segment_not_claimed", code=error.code)
             return False
+        self._settle(held, outcome)
         return True
 
     def _wait_for_news(self, seen: int) -> None:
@@ -197,9 +199,19 @@ class Renderers:
                 self._held[held.record.key] = held
         return held
 
-    def _render(self, held: _Rendering) -> None:
+    def _tried(self, held: _Rendering) -> SegmentResult | Exception:
         try:
-            self._end(held, self._spoken(held))
+            return self._spoken(held)
+        except Exception as error:  # noqa: BLE001 - settled by whoever asked
+            return error
+
+    def _settle(self, held: _Rendering, outcome: SegmentResult | Exception) -> None:
+        """Store what came of it.  That may take its time (a full disk, Redis away), and nobody needs to wait for it."""
+        try:
+            if isinstance(outcome, Exception):
+                self._failed(held, outcome)
+            else:
+                self._end(held, outcome)
         except Exception as error:  # noqa: BLE001 - the task wrapper: the record must say how it ended
             self._failed(held, error)
         finally:
@@ -261,7 +273,9 @@ class Renderers:
                 log.info("segment_without_manuscript", segment=record.key)
                 self._segments.fail(record.key, record.token, ErrorInfo(ErrorCode.CANCELLED, "the job was erased"))
             else:
-                log.warning("segment_failed", segment=record.key, code=info.code, exc_info=info.code in OURS)
+                log.warning(
+                    "segment_failed", segment=record.key, code=info.code, exc_info=error if info.code in OURS else None
+                )
                 self._segments.fail(record.key, record.token, info)
         except ServiceError as away:  # the lease runs out, and a sweep queues it again
             log.warning("segment_outcome_not_written", segment=record.key, code=away.code)

@@ -128,6 +128,7 @@ class Speaker:
         self._check_deadline(job)
         if (cached := self._cached(job)) is not None:
             times = self._times_of_cached(job)
+            company.close()
             spent_s = self._clocks.measure_s() - began_s
             return self._stored(job, cached, synthesis_s=spent_s, from_cache=True, times=times)
         with stage("voice"):
@@ -158,6 +159,7 @@ class Speaker:
             joined = join_segments([segment.waveform for segment in segments])
         with stage("encode"):
             encoded = encode_waveform(joined, job.request)
+        company.close()  # storing it may take its time
         synthesis_s = self._clocks.measure_s() - began_s
         result = self._stored(
             job,

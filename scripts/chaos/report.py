@@ -12,6 +12,8 @@ from scripts.chaos.ledger import Ledger
 from scripts.chaos.mini import MiniReport
 from scripts.chaos.watch import Slope
 
+SLOW_S = 5.0
+
 
 @dataclass(frozen=True)
 class Report:
@@ -38,6 +40,7 @@ class Report:
     segments_computed_again: int
     slopes: list[Slope]
     leaks: dict[str, str] = field(default_factory=dict)
+    history: list[Fault] = field(default_factory=list)  # in the order in which they were done
     mini: MiniReport | None = None  # the part with real weights
 
     @property
@@ -88,6 +91,7 @@ def make_report(
         segments_computed_again=sum(parts.values()) - len(parts),
         slopes=slopes,
         leaks=leaks or {},
+        history=list(faults),
     )
 
 
@@ -137,6 +141,10 @@ def as_markdown(report: Report) -> str:
     if report.leaks:
         lines += ["", "| counted | before, after |", "|---|---|"]
         lines += [f"| {name} | {value} |" for name, value in report.leaks.items()]
+    slow = [fault for fault in report.history if (fault.recovery_s or 0) > SLOW_S]
+    if slow:
+        lines += ["", f"| slower than {SLOW_S:g} s | of | at s | held | recovered after s |", "|---|---|---|---|---|"]
+        lines += [f"| {f.kind} | {f.target} | {f.at_s:.1f} | {f.held} | {f.recovery_s} |" for f in slow]
     if report.mini is not None:
         lines += ["", *_of_mini(report.mini)]
     details = [*report.lost, *report.doubled, *report.swapped]

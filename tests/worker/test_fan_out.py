@@ -407,3 +407,32 @@ def test_kept_segments_make_way_when_there_is_no_room_for_new_work(make_runtime,
     assert 0 < after.size_bytes <= 0.75 * before.size_bytes
     held = [key for key in stores.blobs._blobs if key.startswith("cache/segments")]
     assert len(held) == after.kept, "their bytes are gone, too"
+
+
+@pytest.mark.parametrize("text", ["One sentence", f"{LINES[0]}. {LINES[1]}"])
+def test_nobody_waits_in_company_for_a_disk_that_is_full(watched, stores, submit, in_background, monkeypatch, text):
+    """What is spoken already is stored when there is room; a suspect's turn comes meanwhile."""
+    worker, put = watched(), stores.blobs.put
+    storing, has_room = threading.Event(), threading.Event()
+
+    def wait_for_room(key: str, data: bytes) -> None:
+        if "audio" in key or "segments" in key:
+            storing.set()
+            assert has_room.wait(20)
+        put(key, data)
+
+    job = submit(text, request=SEED)
+    worker.prompts.prepare(job.request.voice_id)
+    monkeypatch.setattr(stores.blobs, "put", wait_for_room)
+    in_background(worker.synthesize, job.id)
+    assert storing.wait(10)
+    was_alone = threading.Event()
+
+    def take_a_turn() -> None:
+        with worker._company.alone():
+            was_alone.set()
+
+    in_background(take_a_turn)
+    assert was_alone.wait(10)
+    has_room.set()
+    eventually(lambda: stores.jobs.get(job.id).status is JobStatus.DONE)
