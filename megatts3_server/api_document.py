@@ -9,7 +9,7 @@ from marshmallow import fields
 
 from contract.wire_fields import Choice, JsonObject, Number, Text, Truth, WholeNumber
 from contract.wire_schemas import ALIASES, SpeechSchema
-from megatts3_server import problems, route_errors
+from megatts3_server import document_headers, problems, route_errors
 from megatts3_server.version import VERSION
 
 Json = dict[str, Any]  # Any: what JSON holds
@@ -73,6 +73,10 @@ def document() -> Json:
     """The document of the current app."""
     api: ProblemApi = flask.current_app.extensions[_EXTENSION]
     found: Json = api.spec.to_dict()
+    for schema in found["components"]["schemas"].values():
+        if schema.get("additionalProperties") is False:  # marshmallow's default: no such refusal is ours
+            del schema["additionalProperties"]
+    found["components"]["headers"] = document_headers.components()
     return {
         **found,
         "x-errors": route_errors.catalogue(),

@@ -103,8 +103,7 @@ def responses(
 def _retry_after(codes: Collection[ErrorCode]) -> Mapping[str, Any]:  # Any: as above
     if all(PROBLEMS[code].retry_after_s is None for code in codes):
         return {}
-    header = {"description": "Seconds to wait before trying again", "schema": {"type": "integer", "minimum": 1}}
-    return {"headers": {"Retry-After": header}}
+    return {"headers": {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}}
 
 
 def catalogue() -> list[dict[str, object]]:

@@ -13,7 +13,7 @@ from contract.api_keys import Scope
 from contract.errors import ErrorCode
 from contract.schemas import JobStatus
 from megatts3_server import answer_schemas as answers
-from megatts3_server import auth, body_schemas, openai_schemas, problems, rate_limit, route_errors
+from megatts3_server import auth, body_schemas, document_headers, openai_schemas, problems, rate_limit, route_errors
 from megatts3_server.api_document import ProblemApi, ProblemSchema
 from megatts3_server.routes import about, health, jobs, openai, plans, speech, voices
 
@@ -47,6 +47,16 @@ class Route:
         return Scope.VOICES if "voices" in self.rule.split("/") else Scope.SYNTHESIZE
 
     @property
+    def is_speech(self) -> bool:
+        """Does it answer with speech made for the request?"""
+        return self.gives is _SPEECH
+
+    @property
+    def ranges(self) -> bool:
+        """Does it send stored audio?"""
+        return HTTPStatus.PARTIAL_CONTENT in self.gives
+
+    @property
     def errors(self) -> tuple[ErrorCode, ...]:
         """What can go wrong here, for the document."""
         return route_errors.codes_of(
@@ -56,7 +66,7 @@ class Route:
             bodies=self.bodies,
             query=self.query,
             is_limited=self.is_limited,
-            ranges=HTTPStatus.PARTIAL_CONTENT in self.gives,
+            ranges=self.ranges,
         )
 
 
@@ -208,12 +218,31 @@ def _documentation(route: Route) -> dict[str, Any]:  # Any: OpenAPI's own tree
     if route.bodies:
         content = {kind: {"schema": schema} for kind, schema in route.bodies.items()}
         told["requestBody"] = {"required": True, "content": content}
-    if route.query:
-        told["parameters"] = [
-            {"in": "query", "name": name, "required": False, **QUERIES.get(name, {"schema": {"type": "string"}})}
-            for name in route.query
-        ]
+    told["parameters"] = [
+        {"in": "query", "name": name, "required": False, **QUERIES.get(name, {"schema": {"type": "string"}})}
+        for name in route.query
+    ]
+    _add_headers(route, told)
     return told
+
+
+def _add_headers(route: Route, told: dict[str, Any]) -> None:  # Any: as above
+    told["parameters"] += document_headers.parameters(
+        is_speech=route.is_speech,
+        makes_job=route.rule == "/api/v1/jobs" and route.method == "POST",
+        shows_job="wait" in route.query,
+        ranges=route.ranges,
+    )
+    for status, response in told["responses"].items():
+        if status != "default":
+            headers = document_headers.of_answer(
+                int(status),
+                is_speech=route.is_speech,
+                ranges=route.ranges,
+                takes_body=bool(route.bodies),
+                is_limited=route.is_limited,
+            )
+            response["headers"] = headers | response.get("headers", {})
 
 
 def _operation_id(route: Route) -> str:
