@@ -1,7 +1,7 @@
 # Everything a developer or CI runs has a name here.  Plain /bin/sh; the one thing needed beforehand is Python 3.11.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up check test bench bench-service bench-short quality evaluate fuzz golden clean chaos soak edge handbook watched deploy images
+.PHONY: help setup demo up check test bench bench-longpoll bench-service bench-short quality evaluate fuzz golden clean chaos soak edge handbook watched deploy images
 
 VENV ?= .venv
 TEST_PROCESSES ?= 2
@@ -51,6 +51,9 @@ bench-service: setup  ## what API, queue and worker cost around an engine that d
 evaluate: setup  ## judge mini on held-out speech, fill docs/mini.md; fails under a figure it must reach
 	test -e runs/corpus/utterances.jsonl || $(PY) scripts/make_corpus.py --out runs/corpus
 	$(PY) scripts/evaluate.py checkpoints/mini --card docs/mini.md
+
+bench-longpoll: setup  ## 1,000 long-polls on two processes: all answered, and how soon
+	$(PY) scripts/bench_longpoll.py --check
 
 fuzz: setup  ## 20,000 requests nobody meant, at the real API with a stand-in for the worker; minutes
 	$(PY) scripts/fuzz.py --requests $${REQUESTS:-20000}

@@ -57,7 +57,7 @@ class VoiceChangesSchema(Schema):
     style = Text(64, description="What emotion the voice's first recording has")
 
 
-_CLEARABLE = ("description", "consent", "language")
+CLEARABLE = ("description", "consent", "language")
 
 
 def voice_id_for(name: str) -> str:
@@ -86,7 +86,7 @@ def parse_voice_upload(form: Mapping[str, Any]) -> Parsed[VoiceUpload]:
 def parse_voice_changes(body: Mapping[str, Any]) -> Parsed[VoiceChanges]:
     """The body of a PATCH.  ServiceError(INVALID_VALUE) names field and limit."""
     schema = VoiceChangesSchema()
-    cleared = {name: "" for name in _CLEARABLE if isinstance(body.get(name), str) and not str(body[name]).strip()}
+    cleared = {name: "" for name in CLEARABLE if isinstance(body.get(name), str) and not str(body[name]).strip()}
     given = {name: value for name, value in body.items() if value is not None and name not in cleared}
     loaded = _load(schema, given)
     if "style" in loaded:

@@ -90,6 +90,15 @@ class JobAnswerSchema(AnswerSchema):
     error_code = fields.String()
 
 
+class JobDeletedSchema(AnswerSchema):
+    id = fields.String(required=True)
+    status = fields.String(required=True, metadata={"description": "As it was, or as it now is"})
+    deleted = fields.Boolean(
+        required=True, metadata={"description": "false: it ran and was cancelled; then the job is shown, too"}
+    )
+    files = fields.Integer(metadata={"description": "Erased with it"})
+
+
 class TimedWordSchema(AnswerSchema):
     text = fields.String(required=True)
     start_s = fields.Float(required=True)

@@ -9,7 +9,8 @@ from marshmallow import fields
 
 from contract.wire_fields import Choice, JsonObject, Number, Text, Truth, WholeNumber
 from contract.wire_schemas import ALIASES, SpeechSchema
-from megatts3_server import document_headers, problems, route_errors
+from contract.wire_voices import CLEARABLE, VoiceChangesSchema
+from megatts3_server import body_schemas, document_headers, problems, route_errors
 from megatts3_server.version import VERSION
 
 Json = dict[str, Any]  # Any: what JSON holds
@@ -76,6 +77,8 @@ def document() -> Json:
     for schema in found["components"]["schemas"].values():
         if schema.get("additionalProperties") is False:  # marshmallow's default: no such refusal is ours
             del schema["additionalProperties"]
+    for name, choices in body_schemas.ONE_OF_THESE.items():
+        found["components"]["schemas"][name]["anyOf"] = [{"required": [choice]} for choice in choices]
     found["components"]["headers"] = document_headers.components()
     return {
         **found,
@@ -90,8 +93,10 @@ def _limits(_converter: object, field: fields.Field[Any], **_: object) -> Json:
         return {"minimum": field.low, "maximum": field.high}
     if isinstance(field, Choice):
         return {"enum": [member.value for member in field.enum]}
-    if isinstance(field, Text) and field.max_length is not None:
-        return {"maxLength": field.max_length}
+    if isinstance(field, Text):
+        length = {} if field.max_length is None else {"maxLength": field.max_length}
+        may_be_empty = isinstance(field.parent, VoiceChangesSchema) and field.name in CLEARABLE
+        return length if may_be_empty else {"minLength": 1, "pattern": r"\S", **length}
     return {}
 
 

@@ -121,6 +121,7 @@ def create_app(
     problems.register(app)
     body_limits.configure(app, settings)  # after the rate limit: a flood of too large bodies counts as well
     routes.register(api_document.create(app))
+    app.after_request(routes.tell_methods)
     _allow_origins(app, settings)
     layered = wsgi_layers.plain_path(app.wsgi_app)
     layered = client_address.behind_proxies(layered, settings.api.trusted_proxies)

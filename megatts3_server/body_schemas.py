@@ -27,8 +27,12 @@ class SpeechFormSchema(SpeechBodySchema):
 class JobBodySchema(JobSchema):
     parameters = fields.Dict(metadata=_PARAMETERS)
 
+    class Meta:
+        exclude = ("ssml",)  # refused by name until it is built
+
     def __init__(self) -> None:
         super().__init__(max_text=1_000_000)
+        self.fields["text"].required = True
 
 
 class JobFormSchema(JobBodySchema):
@@ -40,6 +44,11 @@ class VoiceFormSchema(VoiceUploadSchema):
     voice_file = fields.Raw(required=True, metadata=_CLIP)
     voice_latent = fields.Raw(metadata=_LATENT)
 
+
+ONE_OF_THESE = {  # fields of which a body needs one, by the schema's name in the document
+    "VoiceForm": ("voice_id", "name"),
+    "DialectVoice": ("name", "voice_id"),
+}
 
 Bodies = dict[str, type[ma.Schema]]  # schema by content type
 

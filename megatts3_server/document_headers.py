@@ -81,7 +81,7 @@ def parameters(*, is_speech: bool, makes_job: bool, shows_job: bool, ranges: boo
     ]
 
 
-def of_answer(status: int, *, is_speech: bool, ranges: bool, takes_body: bool, is_limited: bool) -> Tree:
+def of_answer(status: int, *, is_speech: bool, ranges: bool, takes_body: bool, is_limited: bool, of_job: bool) -> Tree:
     """The headers of a route's answer with this status, as references."""
     names: list[str] = ["X-Request-ID", *(_LIMIT if is_limited else ())]
     if status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT} and ranges:
@@ -96,6 +96,10 @@ def of_answer(status: int, *, is_speech: bool, ranges: bool, takes_body: bool, i
         names += ["Location", "X-Warnings"]
     elif status == HTTPStatus.OK and takes_body:
         names.append("X-Warnings")
+    elif status in {HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE} and not is_limited:
+        names.append("Cache-Control")
+    if of_job and (status == HTTPStatus.OK or status >= HTTPStatus.BAD_REQUEST):
+        names += ["X-Job-ID", *(("Cache-Control",) if status == HTTPStatus.OK else ())]
     names += _of_error(status)
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 

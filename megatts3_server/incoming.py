@@ -13,9 +13,19 @@ from werkzeug.datastructures import FileStorage
 
 from contract.errors import ErrorCode, FieldError, FieldProblem, ServiceError
 from contract.messages import field_error
+from contract.wire_schemas import ALIASES, JobSchema
+from contract.wire_voices import VoiceUploadSchema
 
 _MULTIPART = "multipart/form-data"
 _FORM = "application/x-www-form-urlencoded"
+_KNOWN = frozenset(
+    {
+        *JobSchema().fields,
+        *VoiceUploadSchema().fields,
+        *(spelling for spellings in ALIASES.values() for spelling in spellings),
+        *("parameters", "items", "model", "instructions"),
+    }
+)
 _TEXT_PART_BYTES = 8_000_000  # a text field sent as a file part: a job's longest text, in UTF-8
 
 
@@ -99,10 +109,13 @@ def _text_of(name: str, part: FileStorage) -> str:
 
 
 def _once_each(texts: Mapping[str, list[str]]) -> dict[str, object]:
-    """A field sent twice with one value is that field; with two values nobody can know what is meant."""
+    """A field sent twice with one value is that field; with two values nobody can know what is meant.
+
+    What nobody knows (an SDK's list, one part an entry) is only named in a warning, so it may say what it likes.
+    """
     fields: dict[str, object] = {}
     for name, values in texts.items():
-        if len(set(values)) > 1:
+        if len(set(values)) > 1 and name in _KNOWN:
             problem = field_error(name, FieldProblem.CONFLICT, "itself")
             raise ServiceError(ErrorCode.CONFLICTING_FIELDS, errors=(problem,))
         fields[name] = values[0]

@@ -15,6 +15,8 @@ _IMMUTABLE_S = 3600  # a blob never changes under its name; it may be erased
 
 def send(blobs: BlobStore, key: str, *, content_type: str, etag: str, filename: str) -> flask.Response:
     """200, 206 or 304 as Range, If-Range and If-None-Match ask; NOT_FOUND when it was erased."""
+    if flask.request.range is None:  # none, or one that says nothing: RFC 9110 lets it be passed over
+        flask.request.environ.pop("HTTP_RANGE", None)
     path = blobs.path(key)
     if path is not None and path.is_file():
         response = flask.send_file(

@@ -30,7 +30,8 @@ from cli.ports import free_port
 from contract.errors import ServiceError
 from contract.schemas import AudioFormat, Job, JobResult, Priority, SpeechRequest, WorkerState, new_id
 from contract.settings import load_settings
-from contract.stores.interfaces import Claim, Stores
+from contract.stores.interfaces import Stores
+from contract.stores.jobs import Claim
 from contract.stores.opening import open_stores
 
 ROOT = Path(__file__).resolve().parent.parent

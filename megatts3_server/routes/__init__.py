@@ -22,7 +22,7 @@ Content = Mapping[str, Any]  # Any: OpenAPI's own tree
 
 _JSON = "application/json"
 _AUDIO: Content = {"audio/*": {"schema": {"type": "string", "format": "binary"}}}
-_EVENTS: Content = {"text/event-stream": {"schema": {"type": "string"}}}
+_EVENTS: Content = {"text/event-stream": {"schema": {"description": "Server-sent events"}}}
 _PAGE: Content = {"text/html": {"schema": {"type": "string"}}}
 
 
@@ -91,7 +91,8 @@ _TIMES: Mapping[HTTPStatus, Content] = {
         "text/vtt": {"schema": {"type": "string"}},
     }
 }
-_JOB_EVENTS: Mapping[HTTPStatus, Content] = {HTTPStatus.OK: {"text/event-stream": {"schema": {"type": "string"}}}}
+_JOB_EVENTS: Mapping[HTTPStatus, Content] = {HTTPStatus.OK: _EVENTS}
+_NO_JOB = {HTTPStatus.OK: _json(answers.JobDeletedSchema)}
 _OK_JOB = {HTTPStatus.OK: _json(answers.JobAnswerSchema)}
 _OK_VOICE = {HTTPStatus.OK: _json(answers.VoiceAnswerSchema)}
 _NEW_VOICE = {HTTPStatus.CREATED: _json(answers.VoiceCreatedSchema)}
@@ -113,8 +114,12 @@ _DIALECT_ERROR = {
 QUERIES: Mapping[str, Content] = {
     "status": {"schema": {"type": "string", "enum": [status.value for status in JobStatus]}},
     "limit": {"schema": {"type": "integer", "minimum": 1, "maximum": 200}},
-    "cursor": {"schema": {"type": "string"}, "description": "`next_cursor` of the page before"},
+    "cursor": {
+        "schema": {"type": "string", "pattern": "^[0-9]+\\.[0-9]+_[A-Za-z0-9_-]{1,64}$"},
+        "description": "`next_cursor` of the page before",
+    },
     "wait": {"schema": {"type": "number", "minimum": 0}, "description": "Seconds to wait for a change"},
+    "format": {"schema": {"type": "string", "enum": ["json", "srt", "vtt"]}},
     "style": {"schema": {"type": "string"}, "description": "One of the voice's `styles`"},
 }
 
@@ -148,7 +153,7 @@ ROUTES: tuple[Route, ...] = (
         query=("status", "limit", "cursor"),
     ),
     Route("GET", "/api/v1/jobs/<job_id>", jobs.show_job, "jobs", _OK_JOB, query=("wait",)),
-    Route("DELETE", "/api/v1/jobs/<job_id>", jobs.delete_job, "jobs", _OK_JOB),
+    Route("DELETE", "/api/v1/jobs/<job_id>", jobs.delete_job, "jobs", _NO_JOB),
     Route("GET", "/api/v1/jobs/<job_id>/audio", jobs.job_audio, "jobs", _RANGES),
     Route("GET", "/api/v1/jobs/<job_id>/timestamps", jobs.job_times, "jobs", _TIMES, query=("format",)),
     Route("GET", "/api/v1/jobs/<job_id>/events", jobs.job_events, "jobs", _JOB_EVENTS),
@@ -189,6 +194,15 @@ def register(api: ProblemApi) -> None:
             if route.tag == tag:
                 _add(blueprint, route)
         api.register_blueprint(blueprint)
+
+
+def tell_methods(response: flask.Response) -> flask.Response:
+    """`Allow` of an OPTIONS answer: this address's own methods, not those of a pattern that it fits as well."""
+    rule = flask.request.url_rule
+    if flask.request.method == "OPTIONS" and rule is not None:
+        methods = {route.method for route in ROUTES if route.rule == rule.rule}
+        response.headers["Allow"] = ", ".join(sorted({*methods, "OPTIONS", *({"HEAD"} if "GET" in methods else ())}))
+    return response
 
 
 def _add(blueprint: Blueprint, route: Route) -> None:
@@ -241,6 +255,7 @@ def _add_headers(route: Route, told: dict[str, Any]) -> None:  # Any: as above
                 ranges=route.ranges,
                 takes_body=bool(route.bodies),
                 is_limited=route.is_limited,
+                of_job=route.is_speech or "<job_id>" in route.rule,
             )
             response["headers"] = headers | response.get("headers", {})
 

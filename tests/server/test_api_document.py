@@ -5,7 +5,7 @@ import re
 
 import flask
 import pytest
-from api_service import WORKER, Build, Service
+from api_service import WORKER, Build, Service, until
 from flask.testing import FlaskClient
 
 from contract.errors import ErrorCode
@@ -182,3 +182,52 @@ def test_a_service_that_measured_nothing_yet_says_so(client: FlaskClient):
 def test_the_views_have_no_body_flask_would_guess(service: Service):
     """Every view answers with a Response it made itself."""
     assert all(issubclass(flask.Response, route.view.__annotations__["return"]) for route in ROUTES)
+
+
+def test_every_header_of_an_answer_is_in_the_document(service: Service, document: dict):
+    """Asked for everything once, with a rate limit on; but for what HTTP itself and CORS bring along."""
+    client = service.client
+    spoken = client.post("/api/v1/tts/synthesize", json={"text": "hello", "surprise": 1})
+    job = client.post("/api/v1/jobs", json={"text": "hello again"})
+    until(lambda: client.get(job.headers["Location"]).json["status"] == "done")
+    answers = {
+        ("post", "/api/v1/tts/synthesize"): [spoken, client.post("/api/v1/tts/synthesize", json={})],
+        ("post", "/api/v1/jobs"): [job],
+        ("get", "/api/v1/jobs/{job_id}"): [client.get(job.headers["Location"])],
+        ("get", "/api/v1/jobs/{job_id}/audio"): [
+            client.get(f"{job.headers['Location']}/audio", headers=headers)
+            for headers in ({}, {"Range": "bytes=0-9"}, {"Range": "bytes=9999999-"})
+        ],
+        ("get", "/health"): [client.get("/health")],
+        ("get", "/api/v1/voices"): [client.get("/api/v1/voices")],
+    }
+    carried = {"Content-Type", "Content-Length", "Content-Language", "Date", "Last-Modified"}
+    for (method, path), given in answers.items():
+        told = document["paths"][path][method]["responses"]
+        for answer in given:
+            documented = told[str(answer.status_code)]["headers"]
+            names = {name for name, _ in answer.headers if not name.startswith("Access-Control-")}
+            assert names - carried - set(documented) == set(), (method, path, answer.status_code)
+            assert "X-Request-ID" in names
+
+
+def test_the_headers_that_are_read_are_in_the_document(document: dict):
+    def read(method: str, path: str) -> set[str]:
+        parameters = document["paths"][path][method]["parameters"]
+        return {parameter["name"] for parameter in parameters if parameter["in"] == "header"}
+
+    assert "Idempotency-Key" in read("post", "/api/v1/jobs")
+    assert "Prefer" in read("post", "/api/v1/tts/synthesize") & read("post", "/v1/audio/speech")
+    assert "Prefer" in read("get", "/api/v1/jobs/{job_id}")
+    assert {"Range", "If-Range", "If-None-Match"} <= read("get", "/api/v1/jobs/{job_id}/audio")
+
+
+def test_the_document_forbids_no_further_member(document: dict):
+    schemas = document["components"]["schemas"]
+
+    assert [name for name, schema in schemas.items() if schema.get("additionalProperties") is False] == []
+
+
+def test_options_name_the_methods_of_the_address_alone(client: FlaskClient):
+    assert client.options("/api/v1/voices/upload").headers["Allow"] == "OPTIONS, POST"
+    assert client.options("/api/v1/voices/anna").headers["Allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH"
