@@ -1,5 +1,6 @@
 """create_app: the whole wiring of the API process on one screen.  Opens no connection; starts no thread."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,6 +78,13 @@ class ReadableJson(DefaultJSONProvider):
         return super().dumps(obj, **how).encode("utf-8", "replace").decode()
 
 
+class Api(flask.Flask):
+    """No view of ours is a coroutine, and asking each function at each request takes as long as some views."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:  # Any: views and hooks, as Flask declares
+        return func
+
+
 def create_app(
     settings: Settings,
     stores: Stores | None = None,
@@ -101,7 +109,7 @@ def create_app(
     planning = Planning(settings.jobs, stores, dispatch=links.dispatch, wait_room=wait_room, workers=workers)
     voices = VoiceRegistration(stores, dispatch=links.dispatch, wait_room=wait_room, workers=workers)
 
-    app = flask.Flask(__name__, static_folder=None)
+    app = Api(__name__, static_folder=None)
     _configure(app)
     request_id.register(app)
     request_log.register(app)

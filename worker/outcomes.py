@@ -63,7 +63,8 @@ class Outcomes:
     def _end(self, lease: Lease, how: str, record: Callable[[], bool]) -> None:
         if _write(lease, record):
             self._figures.ended(how)
-            self._ended(lease.work_id)
+            if lease.is_resumable or lease.job.attempts > 1:  # else it never had a segment that others could render
+                self._ended(lease.work_id)
 
     def _hand_back(self, lease: Lease) -> None:
         job = lease.job

@@ -25,7 +25,7 @@ from worker.manuscripts import Manuscripts
 from worker.outcomes import Outcomes
 from worker.segment_times import SegmentTrace
 from worker.speech_engine import RunningRequest, SpeechEngine
-from worker.spoken_times import keep_plan, keep_times
+from worker.spoken_times import times_of, times_of_plan
 from worker.stages import Stages
 from worker.streaming import OutgoingAudio
 from worker.throughput import Throughput
@@ -169,7 +169,7 @@ class Speaker:
             reused=reused,
             predicted_s=predicted_duration_s(segments),
             stages_ms=stage.rounded_ms(),
-            times=keep_times(self._stores.blobs, job.work_id, segments),
+            times=times_of(segments),
         )
         self._remember(job, encoded, seed=params.seed)
         self.throughput.note(audio_s=encoded.duration_s, synthesis_s=synthesis_s)
@@ -251,11 +251,11 @@ class Speaker:
         found = self._stores.audio_cache.get(job.fingerprint)
         return None if found is None else EncodedAudio(found.data, found.duration_s, found.sample_rate)
 
-    def _times_of_cached(self, job: Job) -> str:
+    def _times_of_cached(self, job: Job) -> bytes:
         """Planned once more, which gives the same as when it was spoken, at a fraction of the work."""
         voice = self._prompts.of_job(job)
         params = to_sampling_params(job.request, seed=seed_of(job, voice))
-        return keep_plan(self._stores.blobs, job.work_id, self._engine.plan(job.request.text, voice, params))
+        return times_of_plan(self._engine.plan(job.request.text, voice, params))
 
     def _stored(
         self,
@@ -268,10 +268,12 @@ class Speaker:
         predicted_s: float | None = None,
         from_cache: bool = False,
         stages_ms: Mapping[str, float] | None = None,
-        times: str | None = None,
+        times: bytes | None = None,
     ) -> JobResult:
         blob = blob_keys.job_audio(job.work_id, job.request.response_format)
-        self._stores.blobs.put(blob, audio.data)
+        times_blob = None if times is None else blob_keys.job_timestamps(job.work_id)
+        beside = {} if times_blob is None or times is None else {times_blob: times}
+        self._stores.blobs.put_all({blob: audio.data, **beside})
         return JobResult(
             audio_blob=blob,
             audio_format=job.request.response_format,
@@ -284,7 +286,7 @@ class Speaker:
             predicted_s=predicted_s,
             from_cache=from_cache,
             stages_ms=stages_ms or {},
-            timestamps_blob=times,
+            timestamps_blob=times_blob,
         )
 
     def _is_erased(self, job: Job) -> bool:

@@ -3,21 +3,19 @@
 import json
 from collections.abc import Sequence
 
-from contract import blob_keys
-from contract.stores.interfaces import BlobStore
 from megatts3.api import Plan, SegmentResult, timings
 
 
-def keep_times(blobs: BlobStore, job_id: str, segments: Sequence[SegmentResult]) -> str | None:
-    """The blob's key; None where the engine did not say how it planned a segment."""
+def times_of(segments: Sequence[SegmentResult]) -> bytes | None:
+    """The blob; None where the engine did not say how it planned a segment."""
     planned = [segment.planned for segment in segments if segment.planned is not None]
     if len(planned) < len(segments):
         return None
-    return keep_plan(blobs, job_id, Plan(tuple(planned)))
+    return times_of_plan(Plan(tuple(planned)))
 
 
-def keep_plan(blobs: BlobStore, job_id: str, plan: Plan) -> str:
-    """As keep_times, for audio that was planned as it was spoken before."""
+def times_of_plan(plan: Plan) -> bytes:
+    """As times_of, for audio that was planned as it was spoken before."""
     told = [
         {
             "index": segment.index,
@@ -31,6 +29,4 @@ def keep_plan(blobs: BlobStore, job_id: str, plan: Plan) -> str:
         }
         for segment in timings(plan)
     ]
-    blob = blob_keys.job_timestamps(job_id)
-    blobs.put(blob, json.dumps({"segments": told}, ensure_ascii=False).encode())
-    return blob
+    return json.dumps({"segments": told}, ensure_ascii=False).encode()

@@ -34,29 +34,25 @@ class FilesystemBlobStore:
         self._room = room or Room(self._folders.values())
 
     def put(self, key: str, data: bytes) -> None:
+        self.put_all({key: data})
+
+    def put_all(self, blobs: Mapping[str, bytes]) -> None:
         give_up_at = time.monotonic() + self._patience_s
         while True:
             try:
-                return self._put(key, data)
+                return self._put_all(blobs)
             except ServiceError:
                 if time.monotonic() >= give_up_at:
                     raise
             time.sleep(TRY_AGAIN_S)
 
-    def _put(self, key: str, data: bytes) -> None:
-        path = self._path(key)
-        aside = path.with_name(f"{_ASIDE}{secrets.token_hex(8)}")
+    def _put_all(self, blobs: Mapping[str, bytes]) -> None:
+        paths = [self._path(key) for key in blobs]
         try:
-            descriptor = _create(aside)
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                aside.replace(path)
-            finally:
-                aside.unlink(missing_ok=True)
-            _sync_folder(path.parent)
+            for path, data in zip(paths, blobs.values(), strict=True):
+                _write(path, data)
+            for folder in {path.parent for path in paths}:
+                _sync_folder(folder)
         except OSError as error:
             if error.errno in _NO_ROOM:
                 raise ServiceError(ErrorCode.STORAGE_FULL) from error
@@ -146,6 +142,21 @@ def _pieces(file: BinaryIO, start: int) -> Iterator[bytes]:
         file.seek(start)
         while data := file.read(STREAM_BYTES):
             yield data
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Written aside, on disk, renamed; the folder's own entry is not yet."""
+    aside = path.with_name(f"{_ASIDE}{secrets.token_hex(8)}")
+    descriptor = _create(aside)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
 
 
 def _create(path: Path) -> int:

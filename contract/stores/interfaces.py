@@ -137,6 +137,10 @@ class BlobStore(Protocol):
         """Durable when it returns, never seen half written.  ServiceError(STORAGE_FULL): there is no room."""
         ...
 
+    def put_all(self, blobs: Mapping[str, bytes]) -> None:
+        """As `put`, each; together they wait for the disk less often."""
+        ...
+
     def get(self, key: str) -> bytes:
         """KeyError when there is none."""
         ...

@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,6 +60,10 @@ class MemoryBlobStore:
     def put(self, key: str, data: bytes) -> None:
         with self._lock:
             self._blobs[checked(key)] = bytes(data)
+
+    def put_all(self, blobs: Mapping[str, bytes]) -> None:
+        for key, data in blobs.items():
+            self.put(key, data)
 
     def get(self, key: str) -> bytes:
         return self._blobs[checked(key)]

@@ -8,7 +8,7 @@ a profile, the machine's role).
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,10 @@ class S3BlobStore:
     def put(self, key: str, data: bytes) -> None:
         with _translated(key):
             self._s3.put_object(Bucket=self._settings.bucket, Key=self._name(key), Body=data)
+
+    def put_all(self, blobs: Mapping[str, bytes]) -> None:
+        for key, data in blobs.items():
+            self.put(key, data)
 
     def get(self, key: str) -> bytes:
         with _translated(key):
