@@ -101,7 +101,7 @@ def fire(address: str, document: dict[str, Any], *, count: int, seed: int, tally
             body = answer.read()
             kind, status = answer.getheader("Content-Type", ""), answer.status
             failure = judge(shot, status, kind, body, document)
-            if status < 300 and kind == "application/json":
+            if status < 300 and kind == "application/json" and body:
                 maker.heard(json.loads(body))
         except TimeoutError:
             status, failure = 0, f"no answer in {ANSWER_WITHIN_S:.0f} s: {shot.method} {shot.path} {shot.body[:300]!r}"
