@@ -1,14 +1,18 @@
-"""Over real HTTP, through real Redis, with a real worker process.  The last two tests break and stop the service."""
+"""Over real HTTP, through real Redis, with a real worker process.  The last three tests break and stop the service."""
 
 import os
 import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
-from live_service import ROOT, clip, eventually, parents_of_all, samples_of
+import requests
+from live_service import ROOT, Service, clip, eventually, parents_of_all, samples_of
+
+from tests.independent_decoder import RATE, decoded
 
 ROUNDING = 3 / 32768  # padded and unpadded rows may differ in the last bits of a 16-bit sample
 pytestmark = pytest.mark.timeout(240)
@@ -139,6 +143,34 @@ def test_a_killed_worker_is_restarted_and_its_job_is_done_once(service):
     assert job["attempts"] == 2
     assert len(samples_of(service.get(job["audio_url"]).content))
     assert service.is_ready()
+
+
+@pytest.mark.parametrize("audio_format", ["mp3", pytest.param("wav", marks=pytest.mark.slow)])
+def test_a_worker_killed_midway_through_a_stream_breaks_an_mp3_and_not_a_wav(service, audio_format):
+    """What says which samples it holds goes on with the next attempt; what does not is seen to end too early."""
+    eventually(service.is_ready)
+    text = " ".join(f"Sentence {n} of a long text in {audio_format}, which takes its time." for n in range(8))
+    body = {"text": text, "stream": True, "response_format": audio_format, "time_step": 48, "cache": False}
+    with service.post("/api/v1/tts/synthesize", json=body, stream=True) as answer:
+        assert answer.headers["transfer-encoding"] == "chunked"
+        pieces, job_id = answer.iter_content(None), answer.headers["X-Job-ID"]
+        received = next(pieces)
+        assert service.job(job_id)["status"] == "running"
+        os.kill(worker_of(service), signal.SIGKILL)
+        if audio_format == "wav":
+            received += b"".join(pieces)
+            assert len(decoded(received, audio_format)) > RATE
+        else:
+            with pytest.raises(requests.exceptions.ChunkedEncodingError):
+                list(pieces)
+    assert service.job(job_id)["attempts"] == 2
+
+
+def worker_of(service: Service) -> int:
+    """The worker process that runs now; the launcher starts another for each that ends."""
+    launched = [pid for pid, parent in parents_of_all().items() if parent == service.launcher.pid]
+    (found,) = [pid for pid in launched if b"worker.app" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return found
 
 
 def test_a_stop_leaves_no_process_behind(service):
