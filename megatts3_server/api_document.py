@@ -95,8 +95,9 @@ def _limits(_converter: object, field: fields.Field[Any], **_: object) -> Json:
         return {"enum": [member.value for member in field.enum]}
     if isinstance(field, Text):
         length = {} if field.max_length is None else {"maxLength": field.max_length}
-        may_be_empty = isinstance(field.parent, VoiceChangesSchema) and field.name in CLEARABLE
-        return length if may_be_empty else {"minLength": 1, "pattern": r"\S", **length}
+        in_changes = isinstance(field.parent, VoiceChangesSchema) and field.name not in CLEARABLE
+        is_needed = not field.strip or in_changes  # any other that says nothing counts as absent
+        return {"minLength": 1, "pattern": r"\S", **length} if is_needed else length
     return {}
 
 

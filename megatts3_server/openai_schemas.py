@@ -18,7 +18,7 @@ class DialectSpeechSchema(SpeechSchema):
     )
     input = Text(4096, description="What to say", strip=False)
     voice = fields.Raw(metadata={"description": 'A voice, a name such as alloy, or {"id": …}'})
-    instructions = Text(4096, description="Accepted; has no effect")
+    instructions = Text(None, description="Accepted; has no effect")
 
     def __init__(self) -> None:
         super().__init__()
