@@ -146,7 +146,7 @@ def _shown(name: object) -> str:
 
 
 def _gather(body: Mapping[str, Any], schema: Schema, ignored: set[str] | frozenset[str]) -> _Gathered:
-    known = {spelling: name for name in schema.fields for spelling in (name, *ALIASES.get(name, ()))}
+    known = _spellings(tuple(schema.fields))
     top = {name: value for name, value in body.items() if name != "parameters" and name not in ignored}
     raw = body.get("parameters")
     try:
@@ -168,6 +168,11 @@ def _gather(body: Mapping[str, Any], schema: Schema, ignored: set[str] | frozens
 @functools.cache  # building one takes longer than loading with it, and nothing writes to it
 def _speech_schema(max_text: int) -> SpeechSchema:
     return SpeechSchema(max_text=max_text)
+
+
+@functools.cache
+def _spellings(names: tuple[str, ...]) -> Mapping[str, str]:
+    return {spelling: name for name in names for spelling in (name, *ALIASES.get(name, ()))}
 
 
 @functools.cache

@@ -97,7 +97,8 @@ class Submission:
                 raise self._no_such_style(request)
             warnings = (f"emotion {request.emotion!r} has no style; neutral is used",)
         emotion = normal_style(request.emotion) if has_style else NEUTRAL
-        request = dataclasses.replace(request, emotion=emotion)
+        if emotion != request.emotion:
+            request = dataclasses.replace(request, emotion=emotion)
         request = with_seed(request, voice=voice_print)
         fingerprint = audio_fingerprint(request, voice=voice_print, revision=self._revision())
         return Resolved(request, fingerprint, reference, warnings)

@@ -115,6 +115,8 @@ class Speaker:
                     self._outcomes.ended_by(lease, error)
                 else:
                     self._outcomes.done(lease, result)
+                    if not result.from_cache:
+                        self._tell(lease.job, result)  # after whoever waits for the job has it
 
     def _waits_as_suspect(self, job_id: str) -> bool:
         job = self._stores.jobs.leader(job_id)
@@ -172,18 +174,20 @@ class Speaker:
             times=times_of(segments),
         )
         self._remember(job, encoded, seed=params.seed)
-        self.throughput.note(audio_s=encoded.duration_s, synthesis_s=synthesis_s)
-        self._figures.spoken(audio_s=encoded.duration_s, synthesis_s=synthesis_s)
+        return result
+
+    def _tell(self, job: Job, result: JobResult) -> None:
+        audio_s, synthesis_s = result.duration_s, result.synthesis_s
+        self._figures.spoken(audio_s=audio_s, synthesis_s=synthesis_s)
         log.synthesis_time(
             synthesis_s,
             job=job.id,
             voice=job.request.voice_id,
-            audio_s=round(encoded.duration_s, 3),
+            audio_s=round(audio_s, 3),
             rtf=round(result.rtf, 3),
-            segments=len(segments),
-            reused=reused,
+            segments=result.segments,
+            reused=result.segments_reused,
         )
-        return result
 
     def _manuscript(self, job: Job, voice: VoicePrompt, *, seed: int) -> Manuscript:
         """The job's text, read; kept for the other workers where there is something to share."""

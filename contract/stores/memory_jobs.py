@@ -73,7 +73,7 @@ class MemoryJobStore:
             if name is not None:
                 self._shared.inflight[name] = job.id
             self._sent_at[job.id] = now_s
-            job = self._write(replace(job, status=JobStatus.QUEUED))
+            job = self._write(replace(job, status=JobStatus.QUEUED), announce=False)  # nobody knows its id yet
             return Created(job, is_new=True, depth=self.depth())
 
     def _follow(self, job: Job, leader: Job) -> Created:

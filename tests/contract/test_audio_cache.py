@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections import OrderedDict
 from dataclasses import replace
@@ -110,6 +111,16 @@ def test_a_person_can_read_an_entry_with_redis_cli(redis_settings, clock):
         assert about["audio_bytes"] == "400"
         assert int(about["bytes"]) == client.strlen(keys.audio("f")) < 400, "wav is compressed"
         assert 0 < client.ttl(keys.audio("f")) <= redis_settings.cache.ttl_s
+
+
+@pytest.mark.redis
+def test_what_does_not_compress_is_kept_as_it_is(redis_settings, clock):
+    """Each hit would unpack it for next to nothing."""
+    cache, noise = open_stores(redis_settings, clock=clock).audio_cache, random.Random(1).randbytes(4000)
+    cache.put("noise", audio(noise))
+    with redis.Redis.from_url(redis_settings.redis.url, decode_responses=True) as client:
+        assert client.hget(RedisKeys().audio_about("noise"), "encoding") == "identity"
+    assert cache.get("noise").data == noise
 
 
 @pytest.mark.redis

@@ -42,6 +42,14 @@ def blobs(request, settings):
         yield MemoryBlobStore() if request.param == "memory" else open_blobs(settings.storage)
 
 
+def test_several_at_once_are_each_there(blobs):
+    beside = blob_keys.job_timestamps("job_1")
+    blobs.put(beside, b"before")
+    blobs.put_all({KEY: b"sound", beside: b"times"})
+
+    assert (blobs.get(KEY), blobs.get(beside)) == (b"sound", b"times")
+
+
 def test_what_was_put_in_comes_out(blobs):
     blobs.put(KEY, b"\0\1")
     assert blobs.get(KEY) == b"\0\1"

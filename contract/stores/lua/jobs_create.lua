@@ -80,7 +80,7 @@ redis.call('HSET', job, 'status', 'queued')
 redis.call('ZADD', with_status.queued, seconds(now), id)
 enqueue()
 count('queued', 1)
-announce('queued')
+-- Not announced: nobody knows its id yet.
 local oldest = {}
 for _, waiting in pairs(queue) do
   oldest[#oldest + 1] = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')[2]
