@@ -2,7 +2,7 @@
 
 import html
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -54,11 +54,24 @@ def _operations(document: Json) -> Iterator[str]:
             name, where = method.upper(), html.escape(path)
             yield f'<section><h3><span class="m">{name}</span> <code>{where}</code></h3>'
             yield f"<p>{html.escape(operation.get('summary', ''))}</p>"
+            yield _parameters([*methods.get("parameters", ()), *operation.get("parameters", ())])
             for content_type, content in operation.get("requestBody", {}).get("content", {}).items():
                 schema = _resolved(document, content.get("schema", {}))
                 yield f"<p>Body <code>{content_type}</code></p>{_fields(schema)}"
-            answers = ", ".join(str(status) for status in operation.get("responses", {}))
-            yield f"<p>Answers: {html.escape(answers)}</p></section>"
+            responses = {str(s): r for s, r in operation.get("responses", {}).items() if s != "default"}
+            headers = {h: None for s, r in responses.items() if s < "400" for h in r.get("headers", {})}
+            yield f"<p>Answers: {html.escape(', '.join(responses))}</p>"
+            yield f"<p>Headers of answers: {html.escape(', '.join(headers))}</p></section>"
+
+
+def _parameters(parameters: Sequence[Json]) -> str:
+    rows = []
+    for about in parameters:
+        limits = {k: v for k, v in about.get("schema", {}).items() if k != "type"}
+        shown = json.dumps(limits, ensure_ascii=False) if limits else ""
+        cells = (about["name"], about["in"], shown, about.get("description", ""))
+        rows.append("".join(f"<td>{html.escape(cell)}</td>" for cell in cells))
+    return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>" if rows else ""
 
 
 def _resolved(document: Json, schema: Json) -> Json:
@@ -81,5 +94,6 @@ def _page(title: str, body: str) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        '<link rel="icon" href="data:,">'
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>{body}</body></html>"
     )

@@ -231,3 +231,16 @@ def test_the_document_forbids_no_further_member(document: dict):
 def test_options_name_the_methods_of_the_address_alone(client: FlaskClient):
     assert client.options("/api/v1/voices/upload").headers["Allow"] == "OPTIONS, POST"
     assert client.options("/api/v1/voices/anna").headers["Allow"] == "DELETE, GET, HEAD, OPTIONS, PATCH"
+
+
+def test_the_reference_shows_parameters_and_headers(client: FlaskClient):
+    page = client.get("/docs").get_data(as_text=True)
+
+    for name in ("Idempotency-Key", "Prefer", "If-None-Match", "cursor", "X-Cache", "RateLimit-Remaining", "ETag"):
+        assert name in page
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_a_browser_asks_for_no_icon(client: FlaskClient, path: str):
+    """It would get a 404, and show it as an error of the page."""
+    assert '<link rel="icon" href="data:,">' in client.get(path).get_data(as_text=True)
