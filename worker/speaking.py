@@ -178,6 +178,7 @@ class Speaker:
 
     def _tell(self, job: Job, result: JobResult) -> None:
         audio_s, synthesis_s = result.duration_s, result.synthesis_s
+        self.throughput.note(audio_s=audio_s, synthesis_s=synthesis_s)
         self._figures.spoken(audio_s=audio_s, synthesis_s=synthesis_s)
         log.synthesis_time(
             synthesis_s,
