@@ -236,7 +236,7 @@ def check_all_in_one(here: Installation) -> None:
         eventually(lambda: status_of(f"{API}/health") == 200, "one container is ready")
         answer = requests.post(f"{API}{SPEECH}", json={"text": SENTENCE, "voice_id": "voice_001"}, timeout=120)
         assert answer.status_code == 200, answer.text
-        look = 'for p in /proc/[0-9]*; do grep -q "gunicorn\\|celery" $p/cmdline && grep ^Uid $p/status; done'
+        look = 'for p in /proc/[0-9]*; do grep -q "[g]unicorn\\|[c]elery" $p/cmdline && grep ^Uid $p/status; done; true'
         users = {line.split()[1] for line in docker("exec", container, "sh", "-c", look).splitlines()}
         assert users == {USER}, users
         assert (folder / "logs/megatts3.log").stat().st_uid == int(USER)
