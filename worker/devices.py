@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from contract.settings import ModelSettings
+from megatts3.processor import multiplies_bfloat16
 
 Precision = Literal["fp32", "fp16", "bf16"]
 PRECISIONS_OF_DEVICE: dict[str, tuple[Precision, ...]] = {
@@ -46,9 +47,18 @@ def choose_compute(model: ModelSettings) -> Compute:
     """
     device = choose_device(model.device)
     allowed = PRECISIONS_OF_DEVICE[device.split(":")[0]]
-    wanted = "fp32" if model.precision == "auto" and not model.mixed_precision else model.precision
+    wanted = model.precision
+    if wanted == "auto":
+        wanted = _mixed_precision_of(device) if model.mixed_precision else "fp32"
     precision = next((each for each in allowed if each == wanted), allowed[0])
     return Compute(device, precision)
+
+
+def _mixed_precision_of(device: str) -> Precision:
+    """bfloat16 on a CPU only where its own units multiply it: elsewhere it is emulated, and slower than float32."""
+    if device == "cpu":
+        return "bf16" if multiplies_bfloat16() else "fp32"
+    return PRECISIONS_OF_DEVICE[device.split(":", maxsplit=1)[0]][0]
 
 
 def choose_device(wanted: str) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 import torch
 
+from megatts3 import processor
 from megatts3.benchmark import contender as who
 from megatts3.benchmark import texts
 from megatts3.benchmark.ceiling import matrix_ceiling, request_operations
@@ -244,19 +244,8 @@ def _dtype(name: str, setup: Setup) -> torch.dtype:
 
 def does_bf16(device: str) -> bool:
     """Whether a processor multiplies bfloat16 faster than float32; a GPU's precision is chosen once, by its own."""
-    if device != "cpu":
-        return False
-    with suppress(OSError):
-        flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
-        return bool(flags & {"avx512_bf16", "amx_bf16"})
-    return False
+    return device == "cpu" and processor.multiplies_bfloat16()
 
 
 def _processor() -> str:
-    if torch.cuda.is_available():
-        return str(torch.cuda.get_device_name())
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.machine()
+    return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else processor.name()

@@ -30,6 +30,15 @@ def test_a_cpu_that_was_asked_for_is_kept():
     assert choose_compute(ModelSettings(device="cpu", precision="bf16")).precision == "bf16"
 
 
+@pytest.mark.parametrize("multiplies", [True, False])
+def test_a_cpu_computes_in_bfloat16_only_where_it_multiplies_that_itself(monkeypatch, multiplies):
+    monkeypatch.setattr("worker.devices.multiplies_bfloat16", lambda: multiplies)
+
+    assert choose_compute(ModelSettings(device="cpu")).precision == ("bf16" if multiplies else "fp32")
+    assert choose_compute(ModelSettings(device="cpu", mixed_precision=False)).precision == "fp32"
+    assert choose_compute(ModelSettings(device="cpu", precision="fp32")).precision == "fp32"
+
+
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has that device")
 def test_a_device_that_is_not_there_is_named():
     with pytest.raises(DeviceUnavailable, match="mps"):
