@@ -87,3 +87,20 @@ def test_a_packed_product_is_the_layers_own(activation, reordered, monkeypatch):
         product = PackedLinear(layer.weight, layer.bias, torch.float32)
         wanted = layer(x) if activation == "none" else torch.nn.functional.silu(layer(x))
         torch.testing.assert_close(product(x, activation), wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "length", [1.0, 40.0]
+)  # of the vectors: scores within and far beyond what may be summed at once
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_attention_without_a_softmax_is_a_softmax_however_large_the_scores(length, dtype):
+    draws = torch.Generator().manual_seed(4)
+    query, key, value = (torch.randn(2, 3, 50, 32, generator=draws) for _ in range(3))
+    query, key = ((length * x / x.norm(dim=-1, keepdim=True)).to(dtype) for x in (query, key))
+    wanted = torch.softmax(query.double() @ key.double().transpose(-1, -2), dim=-1) @ value.to(dtype).double()
+
+    found = plain_attention(query, key, value.to(dtype))
+
+    assert found.dtype == dtype
+    error = (found.double() - wanted).norm() / wanted.norm()
+    assert error < {torch.float32: 1e-4, torch.bfloat16: 0.05, torch.float16: 0.05}[dtype]
