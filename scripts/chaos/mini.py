@@ -99,10 +99,11 @@ def _speak_twice(stage: Stage, found: MiniReport, *, rounds: int, kills: int) ->
         for n, (voice, text) in enumerate(TEXTS)
     ]
     before = [_audio(stage, job_id) for job_id in [_submit(stage, body) for body in bodies]]
-    jobs = [_submit(stage, body) for body in bodies]
-    killer = threading.Thread(target=_kill, args=(stage, found, kills), name="killer")
+    jobs, over = [_submit(stage, body) for body in bodies], threading.Event()
+    killer = threading.Thread(target=_kill, args=(stage, found, kills, over), name="killer")
     killer.start()
     after = [_audio(stage, job_id) for job_id in jobs]
+    over.set()
     killer.join()
     found.spoken = len(jobs)
     for body, job_id, first, second in zip(bodies, jobs, before, after, strict=True):
@@ -127,13 +128,13 @@ def compared(
     )
 
 
-def _kill(stage: Stage, found: MiniReport, kills: int) -> None:
-    """Each worker in turn; the next once the former is back."""
+def _kill(stage: Stage, found: MiniReport, kills: int, over: threading.Event) -> None:
+    """Each worker in turn; the next once the former is back.  over: everything is spoken."""
     for n in range(kills):
-        _kill_one(stage, found, f"worker{n % stage.cast.workers}")
+        _kill_one(stage, found, f"worker{n % stage.cast.workers}", over)
 
 
-def _kill_one(stage: Stage, found: MiniReport, name: str) -> None:
+def _kill_one(stage: Stage, found: MiniReport, name: str, over: threading.Event) -> None:
     """As soon as it holds something, and no suspect: who is killed while it runs alone is blamed, as it must be."""
     held: dict[str, str] = {}
 
@@ -150,7 +151,7 @@ def _kill_one(stage: Stage, found: MiniReport, name: str) -> None:
         return stage.supervisor.pids().get(name) not in {None, pid} and stage.all_ready()
 
     pid = stage.supervisor.pids().get(name)
-    if pid is None or not eventually(holds, SPOKEN_WITHIN_S):
+    if pid is None or not eventually(lambda: over.is_set() or holds(), SPOKEN_WITHIN_S) or not held:
         return
     os.kill(pid, signal.SIGKILL)
     began = time.monotonic()
@@ -158,7 +159,7 @@ def _kill_one(stage: Stage, found: MiniReport, name: str) -> None:
     found.held_at_kills += len(held)
     if eventually(lambda: all(Faults.has_moved(stage, *each) for each in held.items()), SPOKEN_WITHIN_S):
         found.recovery_s.append(round(time.monotonic() - began, 2))
-    eventually(is_back, READY_WITHIN_S)
+    eventually(lambda: over.is_set() or is_back(), READY_WITHIN_S)
 
 
 def _submit(stage: Stage, body: dict[str, object]) -> str:
