@@ -67,6 +67,24 @@ def job_timestamps(job_id: str) -> str:
     return checked(f"jobs/{job_id}/timestamps.json")
 
 
+def job_items(job_id: str) -> str:
+    """What a job of items is to say: the requests, in order."""
+    return checked(f"jobs/{job_id}/items.json")
+
+
+def item_audio(job_id: str, index: int, audio_format: AudioFormat) -> str:
+    """The answer to one item."""
+    return checked(f"{item_folder(job_id, index)}/audio.{audio_format.value}")
+
+
+def item_timestamps(job_id: str, index: int) -> str:
+    return checked(f"{item_folder(job_id, index)}/timestamps.json")
+
+
+def item_folder(job_id: str, index: int) -> str:
+    return checked(f"jobs/{job_id}/items/{index}")
+
+
 def job_manuscript(job_id: str) -> str:
     """What the job's texts were read as."""
     return checked(f"jobs/{job_id}/manuscript.json")

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from contract.errors import ErrorCode, ErrorInfo
 from contract.schemas import (
     AudioFormat,
+    Item,
+    ItemState,
     Job,
     JobProgress,
     JobResult,
@@ -77,6 +79,8 @@ def job_fields(job: Job) -> Fields:
         "token": str(job.token),
         "cancel_requested": "1" if job.cancel_requested else "0",
         "text": text,
+        "items": str(job.items) if job.items else None,
+        "voices": as_json(list(job.voices)) if job.voices else None,
         "characters": None if job.written is None else str(job.written),
         "request": as_json({k: v for k, v in request.items() if v is not None}),
         "progress": as_json(job.progress),
@@ -100,6 +104,8 @@ def job_from_fields(fields: Mapping[str, str]) -> Job:
         created_at=float(fields["created_at"]),
         queued_at=float(fields["queued_at"]),
         estimate_s=int(fields["estimate_ms"]) / 1000,
+        items=int(fields.get("items", 0)),
+        voices=tuple(json.loads(fields.get("voices", "[]"))),
         follows=fields.get("follows") == "1",
         written=int(fields["characters"]) if "characters" in fields else None,
         attempts=int(fields["attempts"]),
@@ -116,6 +122,30 @@ def job_from_fields(fields: Mapping[str, str]) -> Job:
 
 def result_json(result: JobResult) -> str:
     return as_json(result)
+
+
+def item_json(state: ItemState) -> str:
+    told: dict[str, object] = {"status": state.status.value}
+    if state.result is not None:
+        told["result"] = {k: v for k, v in dataclasses.asdict(state.result).items() if v is not None}
+    if state.error is not None:
+        told |= {"error_code": state.error.code.value, "error_detail": state.error.detail}
+    return as_json(told)
+
+
+def item_from_json(text: str) -> ItemState:
+    told = json.loads(text)
+    return ItemState(JobStatus(told["status"]), _result(told["result"]) if "result" in told else None, _error(told))
+
+
+def items_to_bytes(items: Sequence[Item]) -> bytes:
+    """The items of a job, for whoever speaks it."""
+    told = [{**dataclasses.asdict(item.request), "fingerprint": item.fingerprint} for item in items]
+    return as_json([{k: v for k, v in each.items() if v is not None} for each in told]).encode()
+
+
+def items_from_bytes(data: bytes) -> tuple[Item, ...]:
+    return tuple(Item(speech_request(found["text"], found), found.get("fingerprint")) for found in json.loads(data))
 
 
 def voice_fields(voice: Voice) -> Fields:

@@ -5,6 +5,7 @@
 | `job:{job_id}` | hash | API, then worker | both | `jobs.keep_s` after the end, see `jobs:ended` |
 | `job:{job_id}:chunks` | stream | worker | API | `jobs.chunks_keep_s` after the last write or read |
 | `job:{job_id}:listeners` | string | API | worker | `jobs.chunks_keep_s`; somebody wants chunks |
+| `job:{job_id}:items` | hash | worker (Lua) | both | as long as the job |
 | `job:{job_id}:followers` | zset | both (Lua) | both | until its last member ends or leads |
 | `job:{job_id}:sharers` | set | both (Lua) | both | until the last of its jobs is erased |
 | `jobs:all` | zset | both (Lua) | API | none; ids of erased jobs pruned |
@@ -88,6 +89,10 @@ class RedisKeys:
     def job_listeners(self, job_id: str) -> str:
         """String: somebody wants this job's audio as it comes, so the worker writes chunks."""
         return f"{self.job(job_id)}:listeners"
+
+    def job_items(self, job_id: str) -> str:
+        """Hash: how each item of a job stands, as JSON, by its index; one that is not there waits."""
+        return f"{self.job(job_id)}:items"
 
     def job_followers(self, job_id: str) -> str:
         """Sorted set: live jobs that get what the work of this name gives, by the time they joined."""

@@ -146,11 +146,15 @@ class JobProgress:
     steps_done: int = 0
     steps_total: int = 0
     audio_s: float = 0.0  # seconds of audio finished so far
+    items_done: int = 0  # of a job of items
+    items_failed: int = 0
 
 
 @dataclass(frozen=True)
 class JobResult:
-    """What a finished job left behind.  `audio_blob` is a BlobStore key."""
+    """What a finished job, or one item of it, left behind.  `audio_blob` is a BlobStore key; '' for a job of items,
+    each of which has its own.
+    """
 
     audio_blob: str
     audio_format: AudioFormat
@@ -180,6 +184,23 @@ class JobResult:
 
 
 @dataclass(frozen=True)
+class Item:
+    """One text of a job of items, complete, with the fingerprint of its audio."""
+
+    request: SpeechRequest
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True)
+class ItemState:
+    """How one item of a job stands; one that nothing is noted of waits."""
+
+    status: JobStatus
+    result: JobResult | None = None
+    error: ErrorInfo | None = None
+
+
+@dataclass(frozen=True)
 class Job:
     """The record of one submitted piece of work: the only state there is.  Times are Unix seconds."""
 
@@ -205,6 +226,8 @@ class Job:
     shares: str | None = None  # the job whose work this one has a part in, see work_id
     follows: bool = False  # another job leads that work now
     written: int | None = None  # characters of the text, which a job that follows does not hold
+    items: int = 0  # texts it has instead of the request's, see blob_keys.job_items; 0: none
+    voices: tuple[str, ...] = ()  # all that its items are spoken with
     reference_audio_blob: str | None = None  # uploaded with the request; None: a registered voice
     reference_latent_blob: str | None = None
     request_id: str | None = None
@@ -217,6 +240,11 @@ class Job:
     def work_id(self) -> str:
         """Under which the work of equal jobs has its files, segments and chunks: the id of the first of them."""
         return self.shares or self.id
+
+    @property
+    def voice_ids(self) -> frozenset[str]:
+        """Every registered voice it is spoken with."""
+        return frozenset(self.voices) if self.items else frozenset({self.request.voice_id})
 
     @property
     def characters(self) -> int:

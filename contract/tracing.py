@@ -30,6 +30,10 @@ class Tracing(Protocol):
         """A stage, from here to the end of the block.  `parent`: a traceparent from elsewhere."""
         ...
 
+    def begin(self, name: str) -> OpenSpan:
+        """A stage that goes on elsewhere; a child of the span that is open here."""
+        ...
+
     def record(self, name: str, began_at: float, ended_at: float, **attributes: Attribute) -> None:
         """A stage that is over; Unix seconds.  A child of the span that is open here."""
         ...
@@ -37,6 +41,22 @@ class Tracing(Protocol):
     def close(self) -> None:
         """Send what is left."""
         ...
+
+
+class OpenSpan(Protocol):
+    """A span that no one block holds: whoever goes on with its work, on whatever thread, is within it."""
+
+    def within(self) -> contextlib.AbstractContextManager[object]: ...
+
+    def end(self) -> None: ...
+
+
+class NoSpan:
+    def within(self) -> contextlib.AbstractContextManager[object]:
+        return contextlib.nullcontext()
+
+    def end(self) -> None:
+        return
 
 
 class NoTracing:
@@ -47,6 +67,10 @@ class NoTracing:
     ) -> contextlib.AbstractContextManager[None]:
         del name, parent, attributes
         return contextlib.nullcontext()
+
+    def begin(self, name: str) -> NoSpan:
+        del name
+        return NoSpan()
 
     def record(self, name: str, began_at: float, ended_at: float, **attributes: Attribute) -> None:
         del name, began_at, ended_at, attributes
@@ -81,12 +105,30 @@ class OtlpTracing:
         with self._tracer.start_as_current_span(name, context=context, attributes=attributes):
             yield
 
+    def begin(self, name: str) -> _Otlp:
+        return _Otlp(self._tracer.start_span(name))
+
     def record(self, name: str, began_at: float, ended_at: float, **attributes: Attribute) -> None:
         span = self._tracer.start_span(name, start_time=_nanoseconds(began_at), attributes=attributes)
         span.end(_nanoseconds(max(began_at, ended_at)))
 
     def close(self) -> None:
         self._provider.shutdown()
+
+
+class _Otlp:
+    """See OpenSpan."""
+
+    def __init__(self, span: Any) -> None:  # Any: OpenTelemetry's, an extra's type
+        self._span = span
+
+    def within(self) -> contextlib.AbstractContextManager[object]:
+        from opentelemetry.trace import use_span  # noqa: PLC0415 - an extra
+
+        return use_span(self._span, end_on_exit=False, record_exception=False, set_status_on_exception=False)
+
+    def end(self) -> None:
+        self._span.end()
 
 
 def open_tracing(settings: TracingSettings, *, service: str) -> Tracing:

@@ -7,6 +7,7 @@ wrong is a ServiceError naming field and limit by the client's own spelling.
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
@@ -79,30 +80,45 @@ def parse_job(body: Mapping[str, Any], *, limits: LimitSettings) -> Parsed[JobSu
     if request.strict and gathered.unknown:
         raise _invalid(*(field_error(name, FieldProblem.UNKNOWN) for name in gathered.unknown))
     items = () if raw_items is None else _items(raw_items, request, limits)
-    return Parsed(JobSubmission(request=request, items=items, **ours), gathered.unknown)
+    unknown = (*gathered.unknown, *(f"items[{n}].{name}" for n, item in enumerate(items) for name in item.unknown))
+    requests = tuple(item.value for item in items)
+    return Parsed(JobSubmission(request=request, items=requests, **ours), unknown[:_MOST_SHOWN])
 
 
 _OF_THE_JOB = ("ssml", "priority", "deadline_s", "webhook_url", "metadata")
 
 
-def _items(raw: object, shared: SpeechRequest, limits: LimitSettings) -> tuple[SpeechRequest, ...]:
+def _items(raw: object, shared: SpeechRequest, limits: LimitSettings) -> tuple[Parsed[SpeechRequest], ...]:
+    """Texts, or requests that differ from the job's own; in a form, JSON.  Together no longer than one job's text."""
+    if isinstance(raw, str):
+        try:
+            raw = json.loads(raw)
+        except (ValueError, RecursionError):
+            raise _invalid(field_error("items", FieldProblem.NOT_LIST)) from None
     if not isinstance(raw, Sequence) or isinstance(raw, str):
         raise _invalid(field_error("items", FieldProblem.NOT_LIST))
     if not raw:
         raise _invalid(field_error("items", FieldProblem.EMPTY))
     if len(raw) > limits.max_items:
         raise _invalid(field_error("items", FieldProblem.TOO_MANY, str(limits.max_items)))
-    found: list[SpeechRequest] = []
+    found: list[Parsed[SpeechRequest]] = []
     for place, item in enumerate(raw):
         body = {"text": item} if isinstance(item, str) else item
         if not isinstance(body, Mapping):
             raise _invalid(field_error(f"items[{place}]", FieldProblem.NOT_OBJECT))
         try:
-            found.append(parse_speech(body, max_text=limits.max_job_text, defaults=shared).value)
+            found.append(parse_speech(body, max_text=limits.max_job_text, defaults=shared))
         except ServiceError as error:
-            error.errors = tuple(replace_field(e, f"items[{place}].{e.field}") for e in error.errors)
-            raise
+            raise of_item(error, place) from None
+    if sum(len(item.value.text) for item in found) > limits.max_job_text:
+        raise _invalid(field_error("items", FieldProblem.TOO_LONG, str(limits.max_job_text)))
     return tuple(found)
+
+
+def of_item(error: ServiceError, place: int) -> ServiceError:
+    """The same error, its fields named as those of an item."""
+    error.errors = tuple(replace_field(each, f"items[{place}].{each.field}") for each in error.errors)
+    return error
 
 
 def replace_field(error: FieldError, name: str) -> FieldError:

@@ -62,8 +62,24 @@ class JobProgressSchema(AnswerSchema):
     steps_done = fields.Integer()
     steps_total = fields.Integer()
     audio_s = fields.Float()
+    items_total = fields.Integer(metadata={"description": "Of a job of items; as the next two"})
+    items_done = fields.Integer()
+    items_failed = fields.Integer()
     fraction = fields.Float()
     eta_s = fields.Float(allow_none=True)
+
+
+class JobItemSchema(AnswerSchema):
+    index = fields.Integer(required=True)
+    status = fields.String(required=True, metadata={"description": "queued, running, done, failed, cancelled"})
+    url = fields.String(required=True)
+    audio_url = fields.String()
+    timestamps_url = fields.String(allow_none=True)
+    duration_s = fields.Float()
+    rtf = fields.Float()
+    cache = fields.String()
+    error = fields.String()
+    error_code = fields.String()
 
 
 class JobAnswerSchema(AnswerSchema):
@@ -81,7 +97,10 @@ class JobAnswerSchema(AnswerSchema):
     queue_position = fields.Integer(allow_none=True)
     metadata = fields.Dict()
     url = fields.String()
-    audio_url = fields.String()
+    items = fields.List(
+        fields.Nested(JobItemSchema), metadata={"description": "Of a job of items, where one job is shown"}
+    )
+    audio_url = fields.String(allow_none=True)
     timestamps_url = fields.String(allow_none=True)
     predicted_s = fields.Float(allow_none=True)
     duration_s = fields.Float()

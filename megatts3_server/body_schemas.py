@@ -26,6 +26,10 @@ class SpeechFormSchema(SpeechBodySchema):
 
 class JobBodySchema(JobSchema):
     parameters = fields.Dict(metadata=_PARAMETERS)
+    items = fields.List(
+        fields.Raw(metadata={"oneOf": [{"type": "string"}, {"type": "object"}]}),
+        metadata={"description": "Texts instead of one; each a string, or what differs from the fields beside it"},
+    )
 
     class Meta:
         exclude = ("ssml",)  # refused by name until it is built

@@ -23,7 +23,8 @@ def accepted(job: Job, warnings: Iterable[str]) -> flask.Response:
     return response
 
 
-def shown(job: Job, jobs: JobStore) -> dict[str, object]:
-    """The job as JSON, with its place in the queue where it waits."""
+def shown(job: Job, jobs: JobStore, *, with_items: bool = False) -> dict[str, object]:
+    """The job as JSON, with its place in the queue where it waits, and with each of its items where that is wanted."""
     position = jobs.queue_position(job.id) if job.status is JobStatus.QUEUED else None
-    return job_view.view(job, now_s=time.time(), language=problems.language(), queue_position=position)
+    items = jobs.items(job.id) if with_items and job.items else None
+    return job_view.view(job, now_s=time.time(), language=problems.language(), queue_position=position, items=items)

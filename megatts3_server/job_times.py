@@ -8,7 +8,7 @@ import flask
 
 from contract.errors import ErrorCode, FieldProblem, ServiceError
 from contract.messages import field_error
-from contract.schemas import Job
+from contract.schemas import Job, JobResult
 from contract.stores.interfaces import BlobStore
 from megatts3_server.submission import done
 
@@ -23,15 +23,20 @@ def answer(job: Job, blobs: BlobStore, request: flask.Request) -> flask.Response
         raise ServiceError(ErrorCode.CONFLICT, "The job is not finished yet.", job_id=job.id)
     result = done(job).result
     assert result is not None
+    return of_result(job.id, result, blobs, request)
+
+
+def of_result(job_id: str, result: JobResult, blobs: BlobStore, request: flask.Request) -> flask.Response:
+    """Of a job, or of one of its items."""
     form = _form(request)
     if result.timestamps_blob is None:
-        raise ServiceError(ErrorCode.NOT_FOUND, job_id=job.id)
+        raise ServiceError(ErrorCode.NOT_FOUND, job_id=job_id)
     try:
         times = json.loads(blobs.get(result.timestamps_blob))
     except KeyError:
-        raise ServiceError(ErrorCode.NOT_FOUND, job_id=job.id) from None
+        raise ServiceError(ErrorCode.NOT_FOUND, job_id=job_id) from None
     if form == "json":
-        return flask.jsonify({"id": job.id, "duration_s": round(result.duration_s, 3), **times})
+        return flask.jsonify({"id": job_id, "duration_s": round(result.duration_s, 3), **times})
     return flask.Response(_WRITERS[form](times["segments"]), content_type=f"{_TYPES[form]}; charset=utf-8")
 
 

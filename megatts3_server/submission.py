@@ -6,20 +6,22 @@ or a job of the caller's own is made, which follows an equal one under way or is
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contract import blob_keys
 from contract.errors import ErrorCode, FieldProblem, ServiceError
 from contract.fingerprint import UPLOADED, audio_fingerprint, estimate_audio_s, voice_fingerprint, with_seed
 from contract.messages import field_error
-from contract.schemas import DEFAULT_VOICE, VOICE_ID, Job, JobStatus, Priority, SpeechRequest, VoiceStatus, new_id
+from contract.records import items_to_bytes
+from contract.schemas import DEFAULT_VOICE, VOICE_ID, Item, Job, JobStatus, Priority, SpeechRequest, VoiceStatus, new_id
 from contract.settings import Settings
 from contract.stores.interfaces import CachedAudio, Stores
 from contract.stores.job_erasure import erase_unkept
 from contract.stores.jobs import QueueDepth
 from contract.telemetry import event_log
 from contract.voice_styles import NEUTRAL, Chosen, chosen, normal_style
+from contract.wire import of_item
 from megatts3_server.admission import admit, require_ready
 from megatts3_server.dispatch import Dispatch
 from megatts3_server.format_check import require_writable
@@ -63,6 +65,15 @@ class Resolved:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Heard:
+    """Whose voice it will be.  has_style: in the style that was asked for."""
+
+    voice_id: str
+    fingerprint: str
+    has_style: bool
+
+
 class Submission:
     def __init__(
         self,
@@ -81,26 +92,43 @@ class Submission:
 
     def resolve(self, request: SpeechRequest, reference: Reference | None = None) -> Resolved:
         """Look up the voice and name the audio.  Raises VOICE_NOT_FOUND, VOICE_NOT_READY, STYLE_NOT_FOUND."""
+        return self._resolved(request, self._heard(request, reference), reference)
+
+    def resolve_items(self, requests: Sequence[SpeechRequest], reference: Reference | None) -> tuple[Resolved, ...]:
+        """As resolve, of every item of a job; each voice is looked up once.  Fields are named `items[3].voice_id`."""
+        known: dict[tuple[str, str], _Heard] = {}
+        found: list[Resolved] = []
+        for place, request in enumerate(requests):
+            wanted = (request.voice_id, request.emotion)
+            try:
+                if wanted not in known:
+                    known[wanted] = self._heard(request, reference)
+                found.append(self._resolved(request, known[wanted], reference))
+            except ServiceError as error:
+                raise of_item(error, place) from None
+        return tuple(found)
+
+    def _heard(self, request: SpeechRequest, reference: Reference | None) -> "_Heard":
         if reference is not None:
-            request = dataclasses.replace(request, voice_id=UPLOADED)
-            voice_print = voice_fingerprint(reference.clip, reference.latent)
             has_style = normal_style(request.emotion) == NEUTRAL
-        else:
-            if request.voice_id == DEFAULT_VOICE:
-                request = dataclasses.replace(request, voice_id=self._settings.api.default_voice)
-            found = self._usable_recording(request)
-            voice_print = found.voice.fingerprint or f"{found.voice.id}/v{found.voice.version}"
-            has_style = found.is_exact
+            return _Heard(UPLOADED, voice_fingerprint(reference.clip, reference.latent), has_style)
+        if request.voice_id == DEFAULT_VOICE:
+            request = dataclasses.replace(request, voice_id=self._settings.api.default_voice)
+        found = self._usable_recording(request)
+        voice_print = found.voice.fingerprint or f"{found.voice.id}/v{found.voice.version}"
+        return _Heard(request.voice_id, voice_print, found.is_exact)
+
+    def _resolved(self, request: SpeechRequest, heard: "_Heard", reference: Reference | None) -> Resolved:
         warnings: tuple[str, ...] = ()
-        if not has_style:
+        if not heard.has_style:
             if request.strict:
-                raise self._no_such_style(request)
+                raise self._no_such_style(dataclasses.replace(request, voice_id=heard.voice_id))
             warnings = (f"emotion {request.emotion!r} has no style; neutral is used",)
-        emotion = normal_style(request.emotion) if has_style else NEUTRAL
-        if emotion != request.emotion:
-            request = dataclasses.replace(request, emotion=emotion)
-        request = with_seed(request, voice=voice_print)
-        fingerprint = audio_fingerprint(request, voice=voice_print, revision=self._revision())
+        emotion = normal_style(request.emotion) if heard.has_style else NEUTRAL
+        if (heard.voice_id, emotion) != (request.voice_id, request.emotion):
+            request = dataclasses.replace(request, voice_id=heard.voice_id, emotion=emotion)
+        request = with_seed(request, voice=heard.fingerprint)
+        fingerprint = audio_fingerprint(request, voice=heard.fingerprint, revision=self._revision())
         return Resolved(request, fingerprint, reference, warnings)
 
     def cached(self, resolved: Resolved) -> CachedAudio | None:
@@ -118,6 +146,30 @@ class Submission:
         require_writable(resolved.request.response_format, self._workers.snapshot())
         draft = self._draft(resolved, terms, caller)
         self._store_reference(draft, resolved.reference)
+        return self._create(draft, terms)
+
+    def submit_items(self, shared: SpeechRequest, items: Sequence[Resolved], terms: Terms, caller: Caller) -> Job:
+        """One job of many texts, sent; admitted for all of them together.  shared: what they have in common."""
+        snapshot = self._workers.snapshot()
+        for wanted in dict.fromkeys(item.request.response_format for item in items):
+            require_writable(wanted, snapshot)
+        voices = tuple(sorted({item.request.voice_id for item in items}))
+        first = dataclasses.replace(items[0], request=dataclasses.replace(shared, voice_id=voices[0]))
+        estimates = [estimate_audio_s(item.request.text, speed=item.request.speed) for item in items]
+        draft = dataclasses.replace(
+            self._draft(first, terms, caller),
+            items=len(items),
+            voices=voices,
+            written=sum(len(item.request.text) for item in items),
+            estimate_s=round(sum(estimates), 3),
+            fingerprint=None,  # each item has its own; the job is its maker's alone
+        )
+        told = items_to_bytes([Item(item.request, item.fingerprint) for item in items])
+        self._store_reference(draft, first.reference)
+        self._stores.blobs.put(blob_keys.job_items(draft.id), told)
+        return self._create(draft, terms)
+
+    def _create(self, draft: Job, terms: Terms) -> Job:
         try:
             created = self._stores.jobs.create(draft, body_hash=terms.body_hash)
         except ServiceError:
@@ -271,7 +323,7 @@ class Submission:
             self._stores.blobs.put(draft.reference_latent_blob, reference.latent)
 
     def _drop_blobs(self, draft: Job) -> None:
-        if draft.reference_audio_blob is not None:
+        if draft.reference_audio_blob is not None or draft.items:
             self._stores.blobs.delete_tree(blob_keys.job_folder(draft.id))
 
     def _take_back(self, job: Job) -> None:

@@ -9,7 +9,7 @@ from contract.errors import ServiceError
 from contract.stores.interfaces import CANCELLING, Event, EventKind, Events
 from contract.stores.segments import SegmentStatus
 from contract.telemetry import event_log
-from worker.bells import Bells
+from worker.joiners import Joiners
 from worker.leases import LeaseKeeper
 from worker.rendering import Renderers
 
@@ -25,11 +25,11 @@ class EventWatch:
         leases: LeaseKeeper,
         *,
         renderers: Renderers,
-        bells: Bells,
+        joiners: Joiners,
         worker_ended: Callable[[], object],
     ) -> None:
         self._worker_ended = worker_ended
-        self._events, self._leases, self._renderers, self._bells = events, leases, renderers, bells
+        self._events, self._leases, self._renderers, self._joiners = events, leases, renderers, joiners
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -53,7 +53,7 @@ class EventWatch:
                 self._worker_ended()
             elif event.kind is EventKind.RESYNC:
                 self._renderers.wake()
-                self._bells.ring_all()
+                self._joiners.ring_all()
 
     def _hear_of_job(self, job_id: str) -> None:
         try:
@@ -67,4 +67,4 @@ class EventWatch:
         elif event.status == "unwanted":
             self._renderers.stop_rendering(event.id)
         else:
-            self._bells.ring(event.id)
+            self._joiners.ring(event.id)

@@ -1,15 +1,16 @@
-"""One job's segments spread over all workers: want them, wait, take them in order.
+"""One job's segments spread over all workers: want them, and take them in order as they are there.
 
 The worker that claimed the job plans and joins; who renders is nobody's business but the store's.  A window of
 segments is wanted at a time, so that a book does not fill the queue.  What is there already (the job's former
-attempt, another job's equal segment, the same text before an edit) is taken as it is.
+attempt, another job's equal segment, the same text before an edit) is taken as it is.  Nothing here waits: whoever
+joins is woken (joiners.py) and asks again.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from contract.errors import ErrorCode, ServiceError
+from contract.errors import ErrorCode, ErrorInfo, ServiceError
 from contract.schemas import Priority
 from contract.stores.interfaces import BlobStore
 from contract.stores.segments import SegmentRecord, SegmentStatus, SegmentStore, WantedSegment
@@ -17,29 +18,48 @@ from contract.telemetry import event_log
 from megatts3.api import PlannedSegment, Progress, SegmentResult
 from megatts3.errors import Cancelled
 from worker import segment_audio
-from worker.bells import Bells
 from worker.manuscript import Line, Manuscript
 from worker.segment_times import SegmentTrace, heard, now_unix_s
 
 log = event_log(__name__)
 
-LOOK_AGAIN_S = 1.0  # an announcement may be lost
 _TRIES = 3  # times a segment's bytes may turn out to be gone
+_GONE = ErrorInfo(ErrorCode.SYNTHESIS_FAILED, "a segment's audio cannot be kept")
 
 
 @dataclass(frozen=True)
 class Links:
-    """What every fan-out of a process works with.  `wake`: this process's own renderers."""
+    """What every fan-out of a process works with.  `wake`: this process's renderers;  `ring`: who joins a job."""
 
     segments: SegmentStore
     blobs: BlobStore
-    bells: Bells
     wake: Callable[[], None]
+    ring: Callable[[str], None]
     now_s: Callable[[], float]
 
 
+@dataclass(frozen=True)
+class Taken:
+    """The next segment of an item.  reused: it was there before this job came."""
+
+    item: int
+    segment: SegmentResult
+    reused: bool
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An item that will have no further segments."""
+
+    item: int
+    error: ErrorInfo
+
+
 class FanOut:
-    """A job under way; iterate for its segments in order.  A RunningRequest to whoever holds the lease."""
+    """A job under way, used by one thread at a time; `cancel` and `progress` may be called by others.
+
+    A RunningRequest to whoever holds the lease.
+    """
 
     def __init__(
         self,
@@ -51,19 +71,27 @@ class FanOut:
         window: int,
         deadline_at: float | None = None,
         rendered: Callable[[SegmentTrace], None] = lambda _: None,
+        skip: Collection[int] = (),
     ) -> None:
-        """rendered: told of each segment that was made for this job, as it comes."""
+        """rendered: told of each segment that was made for this job, as it comes;  skip: items that are over."""
         self._links, self._manuscript, self._rendered = links, manuscript, rendered
         self._job_id, self._priority, self._window, self._deadline_at = job_id, priority, window, deadline_at
         self._cancelled = threading.Event()
-        self._bell = links.bells.of(job_id)
         self._began_s = links.now_s()
         self._after_s = _when_wanted(manuscript)
-        self._asked = 0  # lines wanted so far
+        self._over = set(skip)  # items
+        self._left = [at for at, line in enumerate(manuscript.lines) if line.item not in self._over]  # not yet wanted
+        self._left.reverse()  # so that the next one is the last
+        self._next: dict[int, list[int]] = {}  # places of an item that were wanted and not taken, in order
         self._records: dict[int, SegmentRecord] = {}  # of the window
+        self._untaken = dict.fromkeys(range(len(manuscript.requests)), 0)  # lines of each
+        for line in manuscript.lines:
+            self._untaken[line.item] += 1
         self._done: set[int] = set()
-        self.reused = 0  # segments that were there before this job came
+        self._reused: set[int] = set()
+        self._missing: dict[int, int] = {}  # how often a place's bytes were gone
         self._wanted_at: dict[int, float] = {}  # Unix seconds
+        self._is_stale = False  # records may have changed since they were read
 
     @property
     def progress(self) -> Progress:
@@ -73,50 +101,78 @@ class FanOut:
         running = sum(r.steps_done for r in tuple(self._records.values()) if r.status is SegmentStatus.RUNNING)
         return Progress(len(self._done), total, done + running, sum(steps[line.item] for line in lines))
 
+    @property
+    def is_over(self) -> bool:
+        """Every item's segments were taken, or it failed."""
+        return not self._left and not self._next
+
     def cancel(self) -> None:
         self._cancelled.set()
-        self._bell.set()
+        self._links.ring(self._job_id)
 
-    def __iter__(self) -> Iterator[SegmentResult]:
-        """Raises Cancelled, and what a segment failed with."""
-        try:
-            for at, line in enumerate(self._manuscript.lines):
-                yield self._result(at, line)
-        finally:
-            self._links.bells.remove(self._job_id)
-
-    def _result(self, at: int, line: Line) -> SegmentResult:
-        for _ in range(_TRIES):
-            record = self._wait_for(at)
-            try:
-                assert record.blob is not None
-                data = self._links.blobs.get(record.blob)
-            except KeyError:
-                log.warning("segment_missing", job=self._job_id, segment=record.key)  # erased by hand: made again
-                self._links.segments.forget(record.key)
-                self._records[at] = self._want([at])[0]
-                self._done.discard(at)
-                continue
-            self._records.pop(at, None)
-            trace = heard(record.about, index=at, worker=record.worker, wanted_at=self._wanted_at[at])
-            if trace is not None:
-                self._rendered(trace)
-            return _spoken(record, line, data)
-        raise ServiceError(ErrorCode.SYNTHESIS_FAILED, "a segment's audio cannot be kept")
-
-    def _wait_for(self, at: int) -> SegmentRecord:
-        while True:
-            self._bell.clear()
-            self._stop_if_told()
-            self._keep_asking(at)
-            record = self._records[at]
-            if record.status is SegmentStatus.DONE:
-                return record
-            if record.status is SegmentStatus.FAILED:
-                assert record.error is not None
-                raise ServiceError(record.error.code, record.error.detail)
-            self._bell.wait(LOOK_AGAIN_S)
+    def take(self, limit: int) -> list[Taken | Failed]:
+        """What is there now, at most so much of it.  Raises Cancelled and DEADLINE_EXCEEDED."""
+        self._stop_if_told()
+        self._keep_asking()
+        if self._is_stale:
             self._look()
+        self._is_stale = True
+        found: list[Taken | Failed] = []
+        for item in list(self._next):
+            while item in self._next and len(found) < limit:
+                one = self._one(item)
+                if one is None:
+                    break
+                found.append(one)
+        if found:
+            self._keep_asking()
+            self._is_stale = len(found) < limit
+        return found
+
+    def drop(self, item: int) -> None:
+        """Nothing more of an item is wanted."""
+        self._over.add(item)
+        for at in self._next.pop(item, ()):
+            self._records.pop(at, None)
+        self._left = [at for at in self._left if self._manuscript.lines[at].item != item]
+
+    def _one(self, item: int) -> Taken | Failed | None:
+        if not self._next[item]:  # more of it are to be wanted
+            return None
+        at = self._next[item][0]
+        record = self._records[at]
+        if record.status is SegmentStatus.FAILED:
+            assert record.error is not None
+            self.drop(item)
+            return Failed(item, record.error)
+        if record.status is not SegmentStatus.DONE:
+            return None
+        try:
+            assert record.blob is not None
+            data = self._links.blobs.get(record.blob)
+        except KeyError:
+            return self._again(item, at, record)
+        line = self._manuscript.lines[at]
+        self._next[item].pop(0)
+        self._records.pop(at)
+        self._untaken[item] -= 1
+        if not self._next[item] and not self._untaken[item]:
+            del self._next[item]
+        trace = heard(record.about, index=at, worker=record.worker, wanted_at=self._wanted_at[at])
+        if trace is not None:
+            self._rendered(trace)
+        return Taken(item, _spoken(record, line, data), at in self._reused)
+
+    def _again(self, item: int, at: int, record: SegmentRecord) -> Failed | None:
+        log.warning("segment_missing", job=self._job_id, segment=record.key)  # erased by hand: made again
+        self._missing[at] = self._missing.get(at, 0) + 1
+        if self._missing[at] >= _TRIES:
+            self.drop(item)
+            return Failed(item, _GONE)
+        self._links.segments.forget(record.key)
+        self._done.discard(at)
+        self._want([at])
+        return None
 
     def _stop_if_told(self) -> None:
         if self._cancelled.is_set():
@@ -124,15 +180,18 @@ class FanOut:
         if self._deadline_at is not None and self._links.now_s() >= self._deadline_at:
             raise ServiceError(ErrorCode.DEADLINE_EXCEEDED)
 
-    def _keep_asking(self, at: int) -> None:
+    def _keep_asking(self) -> None:
         """Want further segments once half of the window is used up."""
-        lines = self._manuscript.lines
-        if self._asked - at > self._window // 2 or self._asked == len(lines):
+        if len(self._records) > self._window // 2 or not self._left:
             return
-        more = range(self._asked, min(len(lines), at + self._window))
+        count = min(len(self._left), self._window - len(self._records))
+        more = [self._left.pop() for _ in range(count)]
+        for at in more:
+            self._next.setdefault(self._manuscript.lines[at].item, []).append(at)
         found = self._want(more)
-        self._asked = more.stop
-        self.reused += sum(r.status is SegmentStatus.DONE and r.job_id != self._job_id for r in found)
+        self._reused |= {
+            at for at, r in zip(more, found, strict=True) if r.status is SegmentStatus.DONE and r.job_id != self._job_id
+        }
 
     def _want(self, places: Sequence[int]) -> tuple[SegmentRecord, ...]:
         spent_s = self._links.now_s() - self._began_s

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from contract import blob_keys
-from contract.schemas import JOB_ID, JobStatus
+from contract.schemas import JOB_ID, Job, JobStatus
 from contract.stores.interfaces import BlobStore
 from contract.stores.jobs import JobStore
 from contract.telemetry import event_log
@@ -23,6 +23,11 @@ class Tidied:
 
     files: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
+
+
+def _is_empty(job: Job, blobs: BlobStore) -> bool:
+    """A job of items has a file an item; what is gone of them is seen when it is asked for."""
+    return job.result is not None and not job.items and not blobs.exists(job.result.audio_blob)
 
 
 class Janitor:
@@ -75,7 +80,7 @@ class Janitor:
         cursor: str | None = None
         while True:
             page = self._jobs.list(status=JobStatus.DONE, cursor=cursor, limit=PAGE)
-            empty += [job.id for job in page.jobs if job.result and not self._blobs.exists(job.result.audio_blob)]
+            empty += [job.id for job in page.jobs if _is_empty(job, self._blobs)]
             if page.cursor is None:
                 break
             cursor = page.cursor

@@ -58,6 +58,18 @@ class Manuscript:
     reference_latent_blob: str | None = None
     owner: str | None = None  # id of the API key
 
+    def line(self, index: int, key: str) -> Line:
+        """The line of this sound.  `index` says where to look first: a later reading may have put it elsewhere.
+
+        KeyError: there is none, and nothing else may be spoken in its place.
+        """
+        if index < len(self.lines) and self.lines[index].key == key:
+            return self.lines[index]
+        for line in self.lines:
+            if line.key == key:
+                return line
+        raise KeyError(key)
+
     def job(self, job_id: str, line: Line) -> Job:
         """As much of the job as it takes to render a line."""
         return Job(
@@ -84,32 +96,36 @@ class Manuscript:
         )
 
 
-def read_manuscript(
+def read_lines(
     job: Job,
-    requests: Sequence[SpeechRequest],
-    voices: Sequence[VoicePrompt],
+    request: SpeechRequest,
+    voice: VoicePrompt,
     *,
+    item: int,
     revision: str,
     read: Callable[[str], Sequence[Phonemized]],
-) -> Manuscript:
-    """Read every item's text.  `requests` have their seeds.  Raises what `read` raises."""
+) -> list[Line]:
+    """Read the text of one item.  `request` has its seed.  Raises what `read` raises."""
     lines: list[Line] = []
-    for item, (request, voice) in enumerate(zip(requests, voices, strict=True)):
-        segments = [_plain(segment) for segment in read(request.text)]
-        for index, segment in enumerate(segments):
-            if request.cache:
-                key = segment_fingerprint(
-                    segment.phones,
-                    segment.tones,
-                    request,
-                    voice=voice.fingerprint,
-                    revision=revision,
-                    index=index,
-                    is_last=index == len(segments) - 1,
-                )
-            else:
-                key = f"{OWN}{job.work_id}-{item}-{index}"
-            lines.append(Line(item, index, len(segments), segment, key))
+    segments = [_plain(segment) for segment in read(request.text)]
+    for index, segment in enumerate(segments):
+        if request.cache:
+            key = segment_fingerprint(
+                segment.phones,
+                segment.tones,
+                request,
+                voice=voice.fingerprint,
+                revision=revision,
+                index=index,
+                is_last=index == len(segments) - 1,
+            )
+        else:
+            key = f"{OWN}{job.work_id}-{item}-{index}"
+        lines.append(Line(item, index, len(segments), segment, key))
+    return lines
+
+
+def manuscript_of(job: Job, requests: Sequence[SpeechRequest], lines: Sequence[Line], *, revision: str) -> Manuscript:
     return Manuscript(
         revision,
         tuple(dataclasses.replace(request, text="") for request in requests),

@@ -15,9 +15,8 @@ from contract.telemetry import event_log
 from megatts3.api import PlannedSegment
 from megatts3.text.normalize import normalize
 from megatts3.text.phones import inventory, tone_names
-from worker.speaking import seed_of
 from worker.speech_engine import SpeechEngine
-from worker.translate import to_error_info, to_sampling_params
+from worker.translate import seed_of, to_error_info, to_sampling_params
 from worker.voices import VoicePrompts
 
 log = event_log(__name__)

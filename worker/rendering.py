@@ -224,7 +224,7 @@ class Renderers:
     def _spoken(self, held: _Rendering) -> SegmentResult:
         record = held.record
         manuscript = self._manuscripts.of_job(record.job_id)
-        line = manuscript.lines[record.index]
+        line = manuscript.line(record.index, record.key)
         job = manuscript.job(record.job_id, line)
         seed = job.request.seed
         assert seed is not None, "a manuscript's requests have their seeds"

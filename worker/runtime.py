@@ -20,7 +20,7 @@ from contract.telemetry import event_log
 from contract.tracing import NoTracing, Tracing, open_tracing
 from megatts3.api import Engine, EngineConfig
 from worker import shipped_voices
-from worker.bells import Bells
+from worker.clocks import Clocks
 from worker.company import Company
 from worker.deliveries import Deliveries
 from worker.devices import Compute, choose_compute, hold_gpu_memory, limit_gpu_memory, peak_memory
@@ -29,6 +29,8 @@ from worker.fan_out import Links
 from worker.figures import Figures
 from worker.housekeeping import Housekeeping
 from worker.janitor import Janitor
+from worker.joiners import Joiners
+from worker.keeping import Keeper
 from worker.leases import LeaseKeeper
 from worker.manuscripts import Manuscripts
 from worker.outcomes import Outcomes
@@ -38,9 +40,11 @@ from worker.profile_folder import ProfileFolder, ProfileWatch
 from worker.prompt_cache import PromptCache
 from worker.rendering import Renderers
 from worker.segment_sweep import SegmentSweep
-from worker.speaking import Clocks, Speaker
+from worker.speaking import Speaker
 from worker.speech_engine import SpeechEngine
+from worker.spreading import Spreader
 from worker.sweep import Swept, VoiceSweep, bring_back, forget_outdated, sweep
+from worker.throughput import Throughput
 from worker.voices import VoicePrompts
 from worker.watchdog import Watchdog, memory_limit
 from worker.webhooks import Webhooks
@@ -49,6 +53,7 @@ log = event_log(__name__)
 
 PROMPT_CACHE_BYTES = 256 * 2**20  # a prompt of 28 s is about 0.1 MB: thousands of voices
 DRAIN_S = 25.0  # a running job may end by itself for so long after SIGTERM, then it goes back to the queue
+HAND_BACK_S = 5.0  # for whatever is still held at the end to be put back into the queue
 JANITOR_EVERY_S = 3600.0  # it looks at every file and every record
 VOICE_GIVEN_UP_S = 600.0  # a voice that is still `preparing` after this took its workers down with it
 MESSAGE_S = 3.0  # a job that waits for so long while a thread here is free: its message is lost
@@ -73,6 +78,7 @@ class Runtime:
         metrics: Metrics | None = None,
         tracing: Tracing | None = None,
         drain_s: float = DRAIN_S,
+        scratch: Path | None = None,
         leave: Callable[[int], object] = os._exit,
     ) -> None:
         jobs = settings.jobs
@@ -89,7 +95,7 @@ class Runtime:
         self._segment_sweep = SegmentSweep(stores, settings.cache, max_attempts=jobs.max_attempts)
         self._webhooks = Webhooks(stores, settings.webhooks, unix_s=clocks.unix_s)
         outcomes = Outcomes(stores.jobs, self.figures, send_again=self.send_job, ended=self._segment_sweep.leave)
-        manuscripts, bells = Manuscripts(stores.blobs), Bells()
+        manuscripts, self.joiners = Manuscripts(stores.blobs), Joiners()
         self.renderers = Renderers(
             stores.segments,
             stores.blobs,
@@ -97,11 +103,26 @@ class Runtime:
             prompts=self.prompts,
             manuscripts=manuscripts,
             company=self._company,
-            ring=bells.ring,
+            ring=self.joiners.ring,
             worker=name,
             rows=settings.model.batch_size,
             lease_s=jobs.lease_s,
             heartbeat_s=jobs.heartbeat_s,
+        )
+        throughput = self._throughput = Throughput()
+        keeper = Keeper(stores, self.figures, throughput, unix_s=clocks.unix_s)
+        spreader = Spreader(
+            stores,
+            engine,
+            self.prompts,
+            self.leases,
+            keeper=keeper,
+            outcomes=outcomes,
+            manuscripts=manuscripts,
+            links=Links(stores.segments, stores.blobs, self.renderers.wake, self.joiners.ring, clocks.unix_s),
+            clocks=clocks,
+            company=self._company,
+            scratch=scratch,
         )
         self.speaker = Speaker(
             stores,
@@ -111,8 +132,9 @@ class Runtime:
             figures=self.figures,
             tracing=self._tracing,
             outcomes=outcomes,
-            manuscripts=manuscripts,
-            links=Links(stores.segments, stores.blobs, bells, self.renderers.wake, clocks.unix_s),
+            keeper=keeper,
+            spreader=spreader,
+            joiners=self.joiners,
             clocks=clocks,
             company=self._company,
             is_draining=self._draining.is_set,
@@ -122,7 +144,7 @@ class Runtime:
             compute,
             engine=engine,
             leases=self.leases,
-            throughput=self.speaker.throughput,
+            throughput=throughput,
             waits=self.figures.waits,
             clock=clocks.unix_s,
         )
@@ -142,7 +164,7 @@ class Runtime:
             stores.events,
             self.leases,
             renderers=self.renderers,
-            bells=bells,
+            joiners=self.joiners,
             worker_ended=self.housekeeping.hear_of_an_end,
         )
 
@@ -163,6 +185,7 @@ class Runtime:
         self._janitor = Janitor(
             stores.jobs, stores.blobs, keep_s=jobs.keep_s, every_s=JANITOR_EVERY_S, unix_s=clocks.unix_s
         )
+        self._drainer: threading.Thread | None = None
         self._deliveries = Deliveries()
         self.watchdog = Watchdog(
             engine,
@@ -177,6 +200,7 @@ class Runtime:
     def start(self) -> None:
         """Renew leases, heartbeat and sweep from now on; the worker is not ready yet."""
         self.leases.start()
+        self.joiners.start()
         self._events.start()
         self.housekeeping.beat()
         self.housekeeping.start()
@@ -233,7 +257,7 @@ class Runtime:
     def _resend_after_s(self) -> float:
         """With a thread free here, a message would have been taken at once: who waits all the same was forgotten."""
         jobs = self.settings.jobs
-        is_free = self.presence.ready and self._deliveries.count < jobs.concurrency
+        is_free = self.presence.ready and self._deliveries.count < jobs.concurrency and not self.joiners.is_full
         return min(MESSAGE_S, jobs.resend_after_s) if is_free else jobs.resend_after_s
 
     def sweep_buried(self) -> Swept:
@@ -254,16 +278,24 @@ class Runtime:
         self.presence.is_not_ready("draining")
         self.renderers.drain()
         self.leases.release_resumable()
-        threading.Thread(target=self._drain, name="drain", daemon=True).start()
+        self._drainer = threading.Thread(target=self._drain, name="drain", daemon=True)
+        self._drainer.start()
 
     def stop(self) -> None:
-        """After the last task: no job is held any more."""
+        """After the last task.  Jobs that are still joined end as a drain lets them, or go back at once."""
         self._draining.set()
+        if self._drainer is not None:
+            self._drainer.join()
+        else:
+            self.leases.release_all()
+        if not self.leases.wait_until_none(HAND_BACK_S):
+            log.warning("jobs_not_handed_back", count=self.leases.held)
         if self._profiles is not None:
             self._profiles.stop()
         self.housekeeping.stop()
         self._events.stop()
         self.renderers.stop()
+        self.joiners.stop()
         self.leases.stop()
         self.engine.stop()
         self._tracing.close()
@@ -276,7 +308,7 @@ class Runtime:
         """Show what it did, and see whether this process must go (watchdog.py)."""
         self.figures.engine(self.engine.counters)
         if self.presence.was_ready:
-            self.speaker.throughput.engine(self.engine.counters)
+            self._throughput.engine(self.engine.counters)
             self.watchdog.look()
 
 
@@ -306,7 +338,8 @@ def load_runtime(settings: Settings, stores: Stores, *, name: str, send: Send) -
         ),
     )
     tracing = open_tracing(settings.tracing, service="megatts3-worker")
-    return Runtime(settings, stores, engine, name=name, compute=compute, send=send, tracing=tracing)
+    scratch = settings.storage.temp_dir if settings.storage.temp_dir.is_dir() else None
+    return Runtime(settings, stores, engine, name=name, compute=compute, send=send, tracing=tracing, scratch=scratch)
 
 
 _runtime: Runtime | None = None

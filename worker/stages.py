@@ -2,20 +2,22 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from contract.tracing import Tracing, unix_of
+from contract.tracing import OpenSpan, Tracing, unix_of
 from megatts3.api import SegmentResult
 from worker.figures import Figures
 from worker.segment_times import SegmentTrace
 
 
 class Stages:
-    """Milliseconds by stage, of one job.  Used on the job's own thread."""
+    """Milliseconds by stage, of one job.  Used by one thread at a time."""
 
     def __init__(self, figures: Figures, tracing: Tracing) -> None:
         self._figures, self._tracing = figures, tracing
         self.spent_ms: dict[str, float] = {}
+        self._open: OpenSpan | None = None
+        self._name, self._began_s = "", 0.0
 
     @contextlib.contextmanager
     def __call__(self, name: str) -> Iterator[None]:
@@ -30,6 +32,22 @@ class Stages:
     def rounded_ms(self) -> dict[str, float]:
         """For the job's record."""
         return {name: round(spent_ms, 1) for name, spent_ms in self.spent_ms.items()}
+
+    def begin(self, name: str) -> Callable[[], contextlib.AbstractContextManager[object]]:
+        """A stage that goes on without a thread: what is called to be within it.  See `end`."""
+        self._began_s, self._open, self._name = time.perf_counter(), self._tracing.begin(name), name
+        return self._open.within
+
+    def end(self) -> None:
+        """Of what `begin` began."""
+        if self._open is not None:
+            self._open.end()
+            self._open = None
+            self._note(self._name, time.perf_counter() - self._began_s)
+
+    def spent(self, name: str, seconds: float) -> None:
+        """A stage that was measured elsewhere, or in pieces."""
+        self._note(name, seconds)
 
     def queued(self, began_at: float, ended_at: float) -> None:
         """What was before the worker: Unix seconds."""

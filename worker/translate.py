@@ -6,6 +6,7 @@ No other file knows both vocabularies' names for the same thing.
 from collections.abc import Callable
 
 from contract.errors import ErrorCode, ErrorInfo, ServiceError
+from contract.fingerprint import with_seed
 from contract.schemas import Job, JobProgress, Priority, SpeechRequest
 from megatts3 import errors as speech
 from megatts3.api import Priority as EnginePriority
@@ -68,6 +69,13 @@ def to_synthesis_request(
         priority=PRIORITIES[job.priority],
         client=job.owner or "",
     )
+
+
+def seed_of(job: Job, voice: VoicePrompt) -> int:
+    """The one stamped on the job, else one derived from its content: equal requests sound equal."""
+    seed = with_seed(job.request, voice=voice.fingerprint).seed
+    assert seed is not None
+    return seed
 
 
 def to_job_progress(progress: Progress, *, audio_s: float) -> JobProgress:

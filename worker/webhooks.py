@@ -101,7 +101,8 @@ class Webhooks:
 
     def _post(self, job: Job, url: str, key: bytes) -> int:
         now_s = self._unix_s()
-        body = as_json(view(job, now_s=now_s, language=Language.EN)).encode()
+        items = self._stores.jobs.items(job.id) if job.items else None
+        body = as_json(view(job, now_s=now_s, language=Language.EN, items=items)).encode()
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "megatts3-server",

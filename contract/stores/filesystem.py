@@ -6,6 +6,7 @@ Room is kept back for what is under way: new work is refused while less is left,
 from __future__ import annotations
 
 import errno
+import io
 import os
 import secrets
 import shutil
@@ -37,6 +38,12 @@ class FilesystemBlobStore:
         self.put_all({key: data})
 
     def put_all(self, blobs: Mapping[str, bytes]) -> None:
+        self._put_patiently({key: io.BytesIO(data) for key, data in blobs.items()})
+
+    def put_file(self, key: str, file: BinaryIO) -> None:
+        self._put_patiently({key: file})
+
+    def _put_patiently(self, blobs: Mapping[str, BinaryIO]) -> None:
         give_up_at = time.monotonic() + self._patience_s
         while True:
             try:
@@ -46,11 +53,11 @@ class FilesystemBlobStore:
                     raise
             time.sleep(TRY_AGAIN_S)
 
-    def _put_all(self, blobs: Mapping[str, bytes]) -> None:
+    def _put_all(self, blobs: Mapping[str, BinaryIO]) -> None:
         paths = [self._path(key) for key in blobs]
         try:
-            for path, data in zip(paths, blobs.values(), strict=True):
-                _write(path, data)
+            for path, file in zip(paths, blobs.values(), strict=True):
+                _write(path, file)
             for folder in {path.parent for path in paths}:
                 _sync_folder(folder)
         except OSError as error:
@@ -144,13 +151,14 @@ def _pieces(file: BinaryIO, start: int) -> Iterator[bytes]:
             yield data
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: BinaryIO) -> None:
     """Written aside, on disk, renamed; the folder's own entry is not yet."""
     aside = path.with_name(f"{_ASIDE}{secrets.token_hex(8)}")
     descriptor = _create(aside)
     try:
+        data.seek(0)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            shutil.copyfileobj(data, file, STREAM_BYTES)
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)

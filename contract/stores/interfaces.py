@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from contract.canary import CanaryVerdict
 from contract.errors import ErrorInfo
@@ -139,6 +139,10 @@ class BlobStore(Protocol):
 
     def put_all(self, blobs: Mapping[str, bytes]) -> None:
         """As `put`, each; together they wait for the disk less often."""
+        ...
+
+    def put_file(self, key: str, file: BinaryIO) -> None:
+        """As `put`, of everything in an open file, which is not held in memory."""
         ...
 
     def get(self, key: str) -> bytes:

@@ -5,11 +5,12 @@ Not here: how it is done (redis_jobs.py, memory_jobs.py).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from contract.errors import ErrorInfo
-from contract.schemas import Job, JobProgress, JobResult, JobStatus
+from contract.schemas import ItemState, Job, JobProgress, JobResult, JobStatus
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ def flight(job: Job) -> str | None:
     if job.fingerprint is None:
         return None
     return job.fingerprint if job.request.cache else f"{job.fingerprint}-fresh"
+
+
+def with_length(job: Job) -> Job:
+    """As it is written: its text may be somewhere else."""
+    return job if job.written is not None else replace(job, written=len(job.request.text))
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,10 @@ class JobStore(Protocol):
         """Where a job stands, without its text, which may be a book."""
         ...
 
+    def characters(self, job_id: str) -> int | None:
+        """How long its text is, or all its items' together, without reading it; None: not there."""
+        ...
+
     def list(
         self,
         *,
@@ -130,6 +140,14 @@ class JobStore(Protocol):
 
     def heartbeat(self, job_id: str, token: int, *, lease_s: float, progress: JobProgress | None = None) -> Heartbeat:
         """Renew the lease; announces the job when progress was given."""
+        ...
+
+    def note_items(self, job_id: str, token: int, states: Mapping[int, ItemState]) -> bool:
+        """How some items of a running job now stand; announces the job.  False: the token does not hold it."""
+        ...
+
+    def items(self, job_id: str) -> Mapping[int, ItemState]:
+        """How the items stand, by index; those that nothing was noted of are not among them."""
         ...
 
     def finish(self, job_id: str, token: int, result: JobResult) -> bool:

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from contract.blob_keys import checked
 from contract.canary import CanaryVerdict
@@ -64,6 +65,10 @@ class MemoryBlobStore:
     def put_all(self, blobs: Mapping[str, bytes]) -> None:
         for key, data in blobs.items():
             self.put(key, data)
+
+    def put_file(self, key: str, file: BinaryIO) -> None:
+        file.seek(0)
+        self.put(key, file.read())
 
     def get(self, key: str) -> bytes:
         return self._blobs[checked(key)]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from contract.errors import ErrorCode, ErrorInfo, ServiceError
-from contract.schemas import Job, JobProgress, JobResult, JobStatus, Priority
+from contract.schemas import ItemState, Job, JobProgress, JobResult, JobStatus, Priority
 from contract.stores.cursor import decode, encode
 from contract.stores.interfaces import CANCELLING, Event, EventKind, Events
-from contract.stores.jobs import Claim, Created, Heartbeat, JobPage, QueueDepth, flight
+from contract.stores.jobs import Claim, Created, Heartbeat, JobPage, QueueDepth, flight, with_length
 from contract.stores.memory_sharing import RAISES, Shared, like
 from contract.stores.memory_webhooks import MemoryWebhookStore
 
@@ -47,6 +47,7 @@ class MemoryJobStore:
         self._first: dict[tuple[str, str], _FirstSubmission] = {}
         self._told: set[str] = set()  # jobs a re-send was answered with
         self._shared = Shared()
+        self._items: dict[str, dict[int, ItemState]] = {}
         self._sent_at: dict[str, float] = {}
         self._done_at_crash: dict[str, int] = {}
         self._pids: dict[str, int] = {}
@@ -62,7 +63,7 @@ class MemoryJobStore:
             if known is not None:
                 self._told.add(known.id)
                 return Created(known, is_new=False)
-            job = replace(job, created_at=now_s, queued_at=now_s, written=len(job.request.text))
+            job = replace(with_length(job), created_at=now_s, queued_at=now_s)
             if job.idempotency_key:
                 first = _FirstSubmission(job.id, body_hash, now_s + self._idempotency_keep_s)
                 self._first[job.owner or "", job.idempotency_key] = first
@@ -130,6 +131,10 @@ class MemoryJobStore:
         job = self.get(job_id)
         return None if job is None else job.status
 
+    def characters(self, job_id: str) -> int | None:
+        job = self.get(job_id)
+        return None if job is None else job.characters
+
     def list(
         self,
         *,
@@ -182,6 +187,19 @@ class MemoryJobStore:
             if progress is not None:
                 self._followers_as(job)
             return Heartbeat(alive=True, cancel_requested=job.cancel_requested)
+
+    def note_items(self, job_id: str, token: int, states: Mapping[int, ItemState]) -> bool:
+        with self._lock:
+            job = self._held(job_id, token)
+            if job is None or job.id != job_id:
+                return False
+            self._items.setdefault(job_id, {}).update(states)
+            self._write(job)
+            return True
+
+    def items(self, job_id: str) -> Mapping[int, ItemState]:
+        with self._lock:
+            return dict(self._items.get(job_id, {}))
 
     def finish(self, job_id: str, token: int, result: JobResult) -> bool:
         return self._end(job_id, token, JobStatus.DONE, result=result)
@@ -263,6 +281,7 @@ class MemoryJobStore:
         if not sharers:
             self._shared.sharers.pop(job.work_id, None)
         self._told.discard(job.id)
+        self._items.pop(job.id, None)
         self._events.publish(Event(EventKind.JOB, job.id, "deleted"))
         return self._jobs.pop(job.id)
 

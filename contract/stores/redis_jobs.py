@@ -7,23 +7,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from redis import Redis
 
 from contract.errors import ErrorCode, ErrorInfo, ServiceError
-from contract.records import as_json, job_fields, job_from_fields, result_json
+from contract.records import as_json, item_from_json, item_json, job_fields, job_from_fields, result_json
 from contract.redis_keys import RedisKeys
-from contract.schemas import JOB_ID, Job, JobProgress, JobResult, JobStatus, Priority
+from contract.schemas import JOB_ID, ItemState, Job, JobProgress, JobResult, JobStatus, Priority
 from contract.stores.connection import Clock, decoded, lua, translated
 from contract.stores.cursor import Place, decode, encode
 from contract.stores.durability import Durability
-from contract.stores.jobs import Claim, Created, Heartbeat, JobPage, QueueDepth, flight
+from contract.stores.jobs import Claim, Created, Heartbeat, JobPage, QueueDepth, flight, with_length
 from contract.stores.memory_jobs import LOST
 
-_SCRIPTS = ("create", "claim", "heartbeat", "end", "bury", "put_back", "cancel", "resend")
+_SCRIPTS = ("create", "claim", "heartbeat", "note_items", "end", "bury", "put_back", "cancel", "resend")
 _ERASING = ("delete", "withdraw")
 _PAGE = 100
 
@@ -54,7 +54,7 @@ class RedisJobStore:
         if job.idempotency_key:
             digest = hashlib.sha256(job.idempotency_key.encode()).hexdigest()
             key = self._keys.idempotency(job.owner or "", digest)
-        job = replace(job, written=len(job.request.text))
+        job = with_length(job)
         flat = [part for pair in job_fields(job).items() for part in pair]
         arguments: tuple[str | float, ...] = (flight(job) or "", body_hash, self._idempotency_keep_s, *flat)
         with translated():
@@ -102,6 +102,13 @@ class RedisJobStore:
         with translated():
             found: Any = self._redis.hget(self._keys.job(job_id), "status")  # Any: as redis-py types it
         return None if found is None else JobStatus(found.decode())
+
+    def characters(self, job_id: str) -> int | None:
+        if not JOB_ID.fullmatch(job_id):
+            return None
+        with translated():
+            found: Any = self._redis.hget(self._keys.job(job_id), "characters")  # Any: as redis-py types it
+        return None if found is None else int(found)
 
     def list(
         self,
@@ -153,6 +160,18 @@ class RedisJobStore:
         with translated():
             alive, cancel = self._run("heartbeat", job_id, token, lease_s, told, self._keep_s)
         return Heartbeat(alive=bool(alive), cancel_requested=bool(cancel))
+
+    def note_items(self, job_id: str, token: int, states: Mapping[int, ItemState]) -> bool:
+        flat = [part for index, state in states.items() for part in (index, item_json(state))]
+        with translated():
+            return bool(self._run("note_items", job_id, token, *flat))
+
+    def items(self, job_id: str) -> Mapping[int, ItemState]:
+        if not JOB_ID.fullmatch(job_id):
+            return {}
+        with translated():
+            found = decoded(self._redis.hgetall(self._keys.job_items(job_id)))
+        return {int(index): item_from_json(text) for index, text in found.items()}
 
     def finish(self, job_id: str, token: int, result: JobResult) -> bool:
         return self._end(job_id, token, JobStatus.DONE, "result", result_json(result))

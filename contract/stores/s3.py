@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from contract.blob_keys import checked
 from contract.errors import ErrorCode, ServiceError
@@ -39,6 +39,11 @@ class S3BlobStore:
     def put_all(self, blobs: Mapping[str, bytes]) -> None:
         for key, data in blobs.items():
             self.put(key, data)
+
+    def put_file(self, key: str, file: BinaryIO) -> None:
+        file.seek(0)
+        with _translated(key):  # in parts, where it is large; the file stays open
+            self._s3.upload_fileobj(_Kept(file), self._settings.bucket, self._name(key))
 
     def get(self, key: str) -> bytes:
         with _translated(key):
@@ -116,6 +121,17 @@ class S3BlobStore:
 
     def _name(self, key: str) -> str:
         return f"{self._prefix}/{checked(key)}" if self._prefix else checked(key)
+
+
+class _Kept:
+    """A file that boto3 may not close."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+    def close(self) -> None:
+        """Its owner does."""
 
 
 def _connect(settings: S3Settings) -> Any:  # Any: as above

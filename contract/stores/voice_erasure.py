@@ -47,7 +47,7 @@ class VoiceErasure:
         further = self._stores.voices.styles(voice.id)
         for each in further:
             self._stores.voices.delete(each.id)
-        jobs, cancelled, files = self._erase_jobs(lambda job: job.request.voice_id == voice.id)
+        jobs, cancelled, files = self._erase_jobs(lambda job: voice.id in job.voice_ids)
         files += self._stores.blobs.delete_tree(blob_keys.voice_folder(voice.id))
         styles = (voice.style, *(each.style for each in further))
         return self._receipt(voice, files=files, jobs=jobs, cancelled=cancelled, styles=styles)

@@ -94,6 +94,7 @@ _TIMES: Mapping[HTTPStatus, Content] = {
 _JOB_EVENTS: Mapping[HTTPStatus, Content] = {HTTPStatus.OK: _EVENTS}
 _NO_JOB = {HTTPStatus.OK: _json(answers.JobDeletedSchema)}
 _OK_JOB = {HTTPStatus.OK: _json(answers.JobAnswerSchema)}
+_OK_ITEM = {HTTPStatus.OK: _json(answers.JobItemSchema)}
 _OK_VOICE = {HTTPStatus.OK: _json(answers.VoiceAnswerSchema)}
 _NEW_VOICE = {HTTPStatus.CREATED: _json(answers.VoiceCreatedSchema)}
 _HEALTH = {
@@ -156,6 +157,16 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/api/v1/jobs/<job_id>", jobs.delete_job, "jobs", _NO_JOB),
     Route("GET", "/api/v1/jobs/<job_id>/audio", jobs.job_audio, "jobs", _RANGES),
     Route("GET", "/api/v1/jobs/<job_id>/timestamps", jobs.job_times, "jobs", _TIMES, query=("format",)),
+    Route("GET", "/api/v1/jobs/<job_id>/items/<index>", jobs.show_item, "jobs", _OK_ITEM),
+    Route("GET", "/api/v1/jobs/<job_id>/items/<index>/audio", jobs.item_audio, "jobs", _RANGES),
+    Route(
+        "GET",
+        "/api/v1/jobs/<job_id>/items/<index>/timestamps",
+        jobs.item_times,
+        "jobs",
+        _TIMES,
+        query=("format",),
+    ),
     Route("GET", "/api/v1/jobs/<job_id>/events", jobs.job_events, "jobs", _JOB_EVENTS),
     Route("POST", "/api/v1/voices/upload", voices.upload_voice, "voices", _NEW_VOICE, body_schemas.VOICE),
     Route("POST", "/api/v1/voices", voices.upload_voice, "voices", _NEW_VOICE, body_schemas.VOICE),

@@ -1,14 +1,16 @@
 """Jobs: submit, list, look (with long-poll), fetch the audio, cancel and erase."""
 
+import dataclasses
 import hashlib
 
 import flask
 from werkzeug.datastructures import FileStorage
 
+from contract import job_view
 from contract.errors import ErrorCode, FieldError, FieldProblem, ServiceError
 from contract.fingerprint import body_hash
 from contract.messages import field_error
-from contract.schemas import JOB_ID, Job, JobStatus, JobSubmission
+from contract.schemas import JOB_ID, ItemState, Job, JobResult, JobStatus, JobSubmission
 from contract.stores.cursor import decode
 from contract.stores.job_erasure import erase_job
 from contract.wire import parse_job
@@ -17,6 +19,7 @@ from megatts3_server import (
     incoming,
     job_response,
     negotiation,
+    problems,
     speech_response,
     stored_audio,
     uploads,
@@ -41,7 +44,6 @@ def submit_job() -> flask.Response:
     _refuse_unbuilt(submission)
     webhook_check.require_usable(submission.webhook_url, built.settings.webhooks)
     reference = read_reference(built, body)
-    resolved = built.submission.resolve(submission.request, reference)
     terms = Terms(
         priority=submission.priority,
         deadline_s=submission.deadline_s,
@@ -50,9 +52,15 @@ def submit_job() -> flask.Response:
         metadata=submission.metadata,
         webhook_url=submission.webhook_url,
     )
-    job = built.submission.submit(resolved, terms, caller())
-    warnings = (*speech_response.unknown_fields(parsed.unknown), *resolved.warnings)
-    return job_response.accepted(job, warnings)
+    if submission.items:
+        items = built.submission.resolve_items(submission.items, reference)
+        job = built.submission.submit_items(submission.request, items, terms, caller())
+        odd = tuple(f"items[{n}]: {warning}" for n, item in enumerate(items) for warning in item.warnings)
+    else:
+        resolved = built.submission.resolve(submission.request, reference)
+        job = built.submission.submit(resolved, terms, caller())
+        odd = resolved.warnings
+    return job_response.accepted(job, (*speech_response.unknown_fields(parsed.unknown), *odd))
 
 
 def list_jobs() -> flask.Response:
@@ -82,7 +90,7 @@ def show_job(job_id: str) -> flask.Response:
             may_end_early=True,
         )
         job = changed or _job(job_id)
-    response = flask.jsonify(job_response.shown(job, built.stores.jobs))
+    response = flask.jsonify(job_response.shown(job, built.stores.jobs, with_items=True))
     response.headers["X-Job-ID"] = job.id
     response.headers["Cache-Control"] = "no-store"
     return response
@@ -105,12 +113,56 @@ def job_audio(job_id: str) -> flask.Response:
         raise ServiceError(ErrorCode.CONFLICT, "The job is not finished yet.", job_id=job.id)
     result = done(job).result
     assert result is not None
+    if job.items:
+        raise ServiceError(ErrorCode.CONFLICT, "The job has items; each has its own audio.", job_id=job.id)
+    return _audio(job, result, name=job.id)
+
+
+def show_item(job_id: str, index: str) -> flask.Response:
+    """One item of a job."""
+    job, place, state = _item(job_id, index)
+    return flask.jsonify(job_view.item_view(job, place, state, language=problems.language()))
+
+
+def item_audio(job_id: str, index: str) -> flask.Response:
+    """The audio of one finished item, whole or in ranges."""
+    job, place, state = _item(job_id, index)
+    return _audio(job, _item_result(job, state), name=f"{job.id}-{place}")
+
+
+def item_times(job_id: str, index: str) -> flask.Response:
+    """When each segment and word of one item is heard: `?format=json`, `srt` or `vtt`, or as `Accept` asks."""
+    job, _, state = _item(job_id, index)
+    return job_times_view.of_result(job.id, _item_result(job, state), services().stores.blobs, flask.request)
+
+
+def _item(job_id: str, index: str) -> tuple[Job, int, ItemState]:
+    job = _job(job_id)
+    place = int(index) if index.isascii() and index.isdecimal() and len(index) < 10 else job.items
+    if place >= job.items:
+        raise ServiceError(ErrorCode.NOT_FOUND, job_id=job_id)
+    state = services().stores.jobs.items(job_id).get(place, ItemState(JobStatus.QUEUED))
+    if job.status.is_terminal and not state.status.is_terminal:
+        state = ItemState(job.status, error=job.error)
+    return job, place, state
+
+
+def _item_result(job: Job, state: ItemState) -> JobResult:
+    if not state.status.is_terminal:
+        raise ServiceError(ErrorCode.CONFLICT, "The item is not finished yet.", job_id=job.id)
+    as_job = dataclasses.replace(job, status=state.status, result=state.result, error=state.error)
+    result = done(as_job).result
+    assert result is not None
+    return result
+
+
+def _audio(job: Job, result: JobResult, *, name: str) -> flask.Response:
     response = stored_audio.send(
         services().stores.blobs,
         result.audio_blob,
         content_type=result.audio_format.content_type,
-        etag=f"{job.id}-{result.size_bytes}",
-        filename=f"{job.id}.{result.audio_format.value}",
+        etag=f"{name}-{result.size_bytes}",
+        filename=f"{name}.{result.audio_format.value}",
     )
     response.headers["X-Job-ID"] = job.id
     response.headers["X-Audio-Duration"] = f"{result.duration_s:.3f}"
@@ -144,15 +196,9 @@ def _job(job_id: str) -> Job:
 
 def _refuse_unbuilt(submission: JobSubmission) -> None:
     """Fields of the interface this version does not serve: better refused than taken and forgotten."""
-    unbuilt = {
-        "items": bool(submission.items),
-        "ssml": submission.ssml is not None,
-    }
-    errors = tuple(
-        FieldError(name, f"{name} is not supported by this version") for name, used in unbuilt.items() if used
-    )
-    if errors:
-        raise ServiceError(ErrorCode.INVALID_VALUE, errors=errors)
+    if submission.ssml is not None:
+        error = FieldError("ssml", "ssml is not supported by this version")
+        raise ServiceError(ErrorCode.INVALID_VALUE, errors=(error,))
 
 
 def _idempotency_key() -> str | None:

@@ -233,3 +233,18 @@ def test_a_full_disk_is_waited_for_by_who_has_patience(settings, monkeypatch):
     full = iter([True])
     with pytest.raises(ServiceError):
         blobs.put(KEY, b"new work")
+
+
+def test_what_lies_in_an_open_file_is_put_whole_and_the_file_stays_open(blobs, tmp_path):
+    data = secrets.token_bytes(3 << 20)
+    with (tmp_path / "aside").open("w+b") as file:
+        file.write(data)
+        blobs.put_file(KEY, file)
+        assert not file.closed
+        file.seek(0)
+        file.truncate()
+        blobs.put_file(KEY, file)
+        assert blobs.get(KEY) == b""
+        file.write(data)
+        blobs.put_file(KEY, file)
+    assert blobs.get(KEY) == data

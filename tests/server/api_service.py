@@ -17,10 +17,13 @@ from flask.testing import FlaskClient
 
 from contract import blob_keys
 from contract.errors import ErrorCode, ErrorInfo, ServiceError
+from contract.records import items_from_bytes
 from contract.schemas import (
+    ItemState,
     Job,
     JobProgress,
     JobResult,
+    JobStatus,
     Voice,
     VoiceStatus,
     VoiceType,
@@ -28,6 +31,7 @@ from contract.schemas import (
 )
 from contract.settings import ApiSettings, RateLimitSettings, Settings
 from contract.stores.interfaces import CachedAudio, Stores
+from contract.stores.jobs import Claim
 from contract.stores.memory import memory_stores
 from contract.stores.plans import PlanAnswer
 from megatts3_server.app import Links, create_app
@@ -119,7 +123,37 @@ class FakeWorker:
             jobs.fail(job_id, claim.token, self.fail_with)
             return
         self.spoken.append(job_id)
+        if claim.job.items:
+            self._speak_items(claim)
+            return
         jobs.finish(job_id, claim.token, self._result(claim.job))
+
+    def _speak_items(self, claim: Claim) -> None:
+        """An item that says "bad" fails; the test may hold it before an item that says "hold"."""
+        job, jobs = claim.job, self.stores.jobs
+        items = items_from_bytes(self.stores.blobs.get(blob_keys.job_items(job.id)))
+        results = []
+        for n, item in enumerate(items):
+            if "hold" in item.request.text:
+                assert self.let_go.wait(20)
+            state = ItemState(JobStatus.FAILED, error=ErrorInfo(ErrorCode.SYNTHESIS_FAILED, "no"))
+            if "bad" not in item.request.text:
+                data = wav_bytes(0.5) + item.request.text.encode()
+                blob = blob_keys.item_audio(job.id, n, item.request.response_format)
+                times = blob_keys.item_timestamps(job.id, n)
+                self.stores.blobs.put(blob, data)
+                self.stores.blobs.put(times, b'{"segments": []}')
+                result = JobResult(
+                    blob, item.request.response_format, 0.5, 24_000, len(data), 0.25, timestamps_blob=times
+                )
+                state = ItemState(JobStatus.DONE, result=result)
+                results.append(result)
+            jobs.note_items(job.id, claim.token, {n: state})
+        done, failed = len(results), len(items) - len(results)
+        progress = JobProgress(done, done, 32, 32, 0.5 * done, items_done=done, items_failed=failed)
+        jobs.heartbeat(job.id, claim.token, lease_s=15, progress=progress)
+        summed = JobResult("", job.request.response_format, 0.5 * len(results), 24_000, 1, 0.25)
+        jobs.finish(job.id, claim.token, summed)
 
     def _plan(self, plan_id: str) -> None:
         if self.hold:

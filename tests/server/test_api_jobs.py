@@ -240,7 +240,7 @@ def test_an_idempotency_key_with_another_body_is_409(client: FlaskClient):
         ({"text": "hi", "priority": "vip"}, "priority"),
         ({"text": "hi", "deadline_s": 0}, "deadline_s"),
         ({"text": "hi", "metadata": [1]}, "metadata"),
-        ({"items": ["a", "b"]}, "items"),
+        ({"items": []}, "items"),
         ({"ssml": "<speak/>"}, "ssml"),
         ({"text": "x" * 1_000_001}, "text"),
     ],

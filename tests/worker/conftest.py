@@ -12,9 +12,9 @@ from contract.schemas import Job, JobStatus, SpeechRequest, Voice
 from contract.settings import JobSettings, Settings
 from contract.stores.interfaces import Stores
 from contract.stores.memory import memory_stores
+from worker.clocks import Clocks
 from worker.devices import Compute
 from worker.runtime import Runtime
-from worker.speaking import Clocks
 
 HEARTBEAT_S = 0.02
 
@@ -59,6 +59,17 @@ def sent() -> Sent:
     return Sent()
 
 
+def to_the_end(built: Runtime) -> Callable[..., None]:
+    """`synthesize` that waits for jobs which are joined without a thread."""
+    begin = built.synthesize
+
+    def synthesize(job_id: str, **options: object) -> None:
+        begin(job_id, **options)
+        assert built.joiners.wait_until_gone(job_id, 30)
+
+    return synthesize
+
+
 @pytest.fixture
 def make_runtime(settings, stores, sent, clock) -> Iterator[Callable[..., Runtime]]:
     made: list[Runtime] = []
@@ -77,6 +88,8 @@ def make_runtime(settings, stores, sent, clock) -> Iterator[Callable[..., Runtim
             **options,
         )
         built.leases.start()
+        built.joiners.start()
+        built.synthesize = to_the_end(built)
         built.renderers.start()  # the other threads would make time and messages hard to foresee
         made.append(built)
         return built

@@ -12,7 +12,8 @@ from contract.stores.opening import open_stores
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
-def stores(request, settings, clock) -> Stores:
+def stores(request, settings, clock, monkeypatch, tmp_path) -> Stores:
+    monkeypatch.chdir(tmp_path)  # where the files of the second lie
     if request.param == "memory":
         return memory_stores(settings, clock=clock)
     return open_stores(request.getfixturevalue("redis_settings"), clock=clock)

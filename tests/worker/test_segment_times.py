@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 
@@ -27,6 +28,12 @@ class Recorded:
         self._open.append(name)
         yield
         self._open.pop()
+
+    def begin(self, name: str):
+        def within():
+            return self.span(name)
+
+        return SimpleNamespace(within=within, end=lambda: None)
 
     def record(self, name: str, began_at: float, ended_at: float, **attributes: Attribute) -> None:
         self.stages.append((self._open[-1], name, began_at, ended_at, attributes))

@@ -3,7 +3,7 @@ local function erase()
   local record = redis.call('HGETALL', job)
   local sharers = records .. work() .. ':sharers'
   local is_shared = redis.call('EXISTS', sharers) == 1
-  redis.call('DEL', job)
+  redis.call('DEL', job, job .. ':items')
   if is_shared then
     redis.call('SREM', sharers, id)
   else

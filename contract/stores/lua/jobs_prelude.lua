@@ -126,6 +126,7 @@ local function finish(from, to, keep_s)
   redis.call('HSET', job, 'finished_at', seconds(now))
   redis.call('ZADD', ended, seconds(now + keep_s), id)
   redis.call('EXPIRE', job, math.ceil(keep_s) + 3600)
+  redis.call('EXPIRE', job .. ':items', math.ceil(keep_s) + 3600)
   if redis.call('HDEL', job, 'follows') == 1 then
     redis.call('ZREM', records .. work() .. ':followers', id)
   else
