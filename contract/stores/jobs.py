@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from contract.errors import ErrorInfo
-from contract.schemas import ItemState, Job, JobProgress, JobResult, JobStatus
+from contract.schemas import ItemState, Job, JobProgress, JobResult, JobStatus, Priority
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,28 @@ class Heartbeat:
 
 
 @dataclass(frozen=True)
+class JobFilter:
+    """Which jobs of a list are wanted; what is None does not matter.
+
+    created_from, created_before: Unix seconds; at or after the one, before the other
+    voice_id: spoken with, be it by one item
+    """
+
+    created_from: float | None = None
+    created_before: float | None = None
+    voice_id: str | None = None
+    priority: Priority | None = None
+
+    def has(self, job: Job) -> bool:
+        return (
+            (self.created_from is None or job.created_at >= self.created_from)
+            and (self.created_before is None or job.created_at < self.created_before)
+            and (self.voice_id is None or self.voice_id in job.voice_ids)
+            and self.priority in {None, job.priority}
+        )
+
+
+@dataclass(frozen=True)
 class JobPage:
     jobs: tuple[Job, ...]
     cursor: str | None  # hand back to go on; None at the end
@@ -125,10 +147,11 @@ class JobStore(Protocol):
         *,
         status: JobStatus | None = None,
         owner: str | None = None,
+        wanted: JobFilter | None = None,
         cursor: str | None = None,
         limit: int = 50,
     ) -> JobPage:
-        """Newest first."""
+        """Newest first.  A page has `limit` jobs that are wanted, but the last; each job is on one page."""
         ...
 
     def claim(self, job_id: str, *, worker: str, lease_s: float, suspects: bool = True) -> Claim | None:

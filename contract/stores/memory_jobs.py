@@ -11,7 +11,7 @@ from contract.errors import ErrorCode, ErrorInfo, ServiceError
 from contract.schemas import ItemState, Job, JobProgress, JobResult, JobStatus, Priority
 from contract.stores.cursor import decode, encode
 from contract.stores.interfaces import CANCELLING, Event, EventKind, Events
-from contract.stores.jobs import Claim, Created, Heartbeat, JobPage, QueueDepth, flight, with_length
+from contract.stores.jobs import Claim, Created, Heartbeat, JobFilter, JobPage, QueueDepth, flight, with_length
 from contract.stores.memory_sharing import RAISES, Shared, like
 from contract.stores.memory_webhooks import MemoryWebhookStore
 
@@ -140,12 +140,14 @@ class MemoryJobStore:
         *,
         status: JobStatus | None = None,
         owner: str | None = None,
+        wanted: JobFilter | None = None,
         cursor: str | None = None,
         limit: int = 50,
     ) -> JobPage:
         with self._lock:
             found = sorted(self._jobs.values(), key=lambda j: (j.created_at, j.id), reverse=True)
-        found = [j for j in found if status in {None, j.status} and owner in {None, j.owner}]
+        wanted = wanted or JobFilter()
+        found = [j for j in found if status in {None, j.status} and owner in {None, j.owner} and wanted.has(j)]
         if cursor is not None:
             before = decode(cursor)
             found = [j for j in found if (j.created_at, j.id) < before]

@@ -20,7 +20,7 @@ from contract.schemas import JOB_ID, ItemState, Job, JobProgress, JobResult, Job
 from contract.stores.connection import Clock, decoded, lua, translated
 from contract.stores.cursor import Place, decode, encode
 from contract.stores.durability import Durability
-from contract.stores.jobs import Claim, Created, Heartbeat, JobPage, QueueDepth, flight, with_length
+from contract.stores.jobs import Claim, Created, Heartbeat, JobFilter, JobPage, QueueDepth, flight, with_length
 from contract.stores.memory_jobs import LOST
 
 _SCRIPTS = ("create", "claim", "heartbeat", "note_items", "end", "bury", "put_back", "cancel", "resend")
@@ -115,28 +115,32 @@ class RedisJobStore:
         *,
         status: JobStatus | None = None,
         owner: str | None = None,
+        wanted: JobFilter | None = None,
         cursor: str | None = None,
         limit: int = 50,
     ) -> JobPage:
         index = self._keys.jobs_all() if status is None else self._keys.jobs_with_status(status)
         before = None if cursor is None else decode(cursor)
+        wanted = wanted or JobFilter()
+        highest = min((at for at in (before and before[0], wanted.created_before) if at is not None), default=None)
         found: list[Job] = []
         offset = 0
         with translated():
             while len(found) <= limit:
-                page = self._ids(index, before, offset)
+                page = self._ids(index, highest, wanted.created_from, offset)
                 if not page:
                     break
                 offset += len(page)
                 ids = [job_id for created_at, job_id in page if before is None or (created_at, job_id) < before]
-                found += [job for job in self._read(ids) if owner in {None, job.owner}]
+                found += [job for job in self._read(ids) if owner in {None, job.owner} and wanted.has(job)]
         more = len(found) > limit
         found = found[:limit]
         return JobPage(tuple(found), encode(found[-1]) if more else None)
 
-    def _ids(self, index: str, before: Place | None, offset: int) -> Sequence[Place]:  # newest first
-        highest = "+inf" if before is None else repr(before[0])
-        page: Any = self._redis.zrevrangebyscore(index, highest, "-inf", start=offset, num=_PAGE, withscores=True)
+    def _ids(self, index: str, highest: float | None, lowest: float | None, offset: int) -> Sequence[Place]:
+        """Newest first, both ends included."""
+        above, below = ("+inf" if highest is None else repr(highest)), ("-inf" if lowest is None else repr(lowest))
+        page: Any = self._redis.zrevrangebyscore(index, above, below, start=offset, num=_PAGE, withscores=True)
         return [(float(score), member.decode()) for member, score in page]
 
     def _read(self, ids: Sequence[str]) -> Sequence[Job]:

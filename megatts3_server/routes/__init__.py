@@ -11,7 +11,7 @@ from flask_smorest import Blueprint
 
 from contract.api_keys import Scope
 from contract.errors import ErrorCode
-from contract.schemas import JobStatus
+from contract.schemas import JobStatus, Priority
 from megatts3_server import answer_schemas as answers
 from megatts3_server import auth, body_schemas, document_headers, openai_schemas, problems, rate_limit, route_errors
 from megatts3_server.api_document import ProblemApi, ProblemSchema
@@ -114,6 +114,10 @@ _DIALECT_ERROR = {
 
 QUERIES: Mapping[str, Content] = {
     "status": {"schema": {"type": "string", "enum": [status.value for status in JobStatus]}},
+    "created_from": {"schema": {"type": "string"}, "description": "At or after: RFC 3339, or Unix seconds"},
+    "created_before": {"schema": {"type": "string"}, "description": "Before: as created_from"},
+    "voice_id": {"schema": {"type": "string"}, "description": "Spoken with this voice, be it by one item"},
+    "priority": {"schema": {"type": "string", "enum": [priority.value for priority in Priority]}},
     "limit": {"schema": {"type": "integer", "minimum": 1, "maximum": 200}},
     "cursor": {
         "schema": {"type": "string", "pattern": "^[0-9]+\\.[0-9]+_[A-Za-z0-9_-]{1,64}$"},
@@ -151,7 +155,7 @@ ROUTES: tuple[Route, ...] = (
         jobs.list_jobs,
         "jobs",
         {HTTPStatus.OK: _json(answers.JobListSchema)},
-        query=("status", "limit", "cursor"),
+        query=("status", "created_from", "created_before", "voice_id", "priority", "limit", "cursor"),
     ),
     Route("GET", "/api/v1/jobs/<job_id>", jobs.show_job, "jobs", _OK_JOB, query=("wait",)),
     Route("DELETE", "/api/v1/jobs/<job_id>", jobs.delete_job, "jobs", _NO_JOB),

@@ -11,12 +11,12 @@ from contract.errors import ErrorCode, FieldError, FieldProblem, ServiceError
 from contract.fingerprint import body_hash
 from contract.messages import field_error
 from contract.schemas import JOB_ID, ItemState, Job, JobResult, JobStatus, JobSubmission
-from contract.stores.cursor import decode
 from contract.stores.job_erasure import erase_job
 from contract.wire import parse_job
 from megatts3_server import (
     auth,
     incoming,
+    job_list,
     job_response,
     negotiation,
     problems,
@@ -32,7 +32,6 @@ from megatts3_server.services import caller, services, sync_time_left_s
 from megatts3_server.submission import Terms, done
 
 _MAX_KEY = 256  # characters of an Idempotency-Key
-_MAX_PAGE = 200
 
 
 def submit_job() -> flask.Response:
@@ -64,13 +63,10 @@ def submit_job() -> flask.Response:
 
 
 def list_jobs() -> flask.Response:
-    """Jobs, newest first; `status`, `limit` and `cursor` choose the page."""
-    built, arguments = services(), flask.request.args
+    """Jobs, newest first: those that are asked for, and of them a page."""
+    built, asked = services(), job_list.read(flask.request.args)
     page = built.stores.jobs.list(
-        status=_status(arguments.get("status")),
-        owner=auth.key_id(),
-        cursor=_cursor(arguments.get("cursor")),
-        limit=_limit(arguments.get("limit")),
+        status=asked.status, owner=auth.key_id(), wanted=asked.wanted, cursor=asked.cursor, limit=asked.limit
     )
     shown = [job_response.shown(job, built.stores.jobs) for job in page.jobs]
     return flask.jsonify({"jobs": shown, "next_cursor": page.cursor})
@@ -233,30 +229,6 @@ def _wait_s() -> float:
     if not 0 <= seconds < float("inf"):
         raise _invalid("wait", FieldProblem.NOT_NUMBER, "0..160")
     return seconds
-
-
-def _status(text: str | None) -> JobStatus | None:
-    try:
-        return None if text is None else JobStatus(text)
-    except ValueError:
-        choices = ", ".join(status.value for status in JobStatus)
-        raise _invalid("status", FieldProblem.NOT_A_CHOICE, choices) from None
-
-
-def _limit(text: str | None) -> int:
-    limit = int(text) if text is not None and text.isdecimal() and len(text) < 6 else 50
-    if (text is not None and not text.isdecimal()) or not 1 <= limit <= _MAX_PAGE:
-        raise _invalid("limit", FieldProblem.OUT_OF_RANGE, f"1..{_MAX_PAGE}")
-    return limit
-
-
-def _cursor(text: str | None) -> str | None:
-    if text is not None:
-        try:
-            decode(text)
-        except ServiceError:
-            raise _invalid("cursor", FieldProblem.BAD_PATTERN, "a next_cursor of an earlier answer") from None
-    return text
 
 
 def _invalid(name: str, problem: FieldProblem, limit: str) -> ServiceError:

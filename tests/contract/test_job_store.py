@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from contract.errors import ErrorCode, ErrorInfo, ServiceError
-from contract.schemas import JobProgress, JobStatus, Priority
+from contract.schemas import JobProgress, JobStatus, Priority, SpeechRequest
 from contract.stores.interfaces import Chunk
-from contract.stores.jobs import Heartbeat, QueueDepth
+from contract.stores.jobs import Heartbeat, JobFilter, QueueDepth
 
 LEASE_S = 10.0
 FAILURE = ErrorInfo(ErrorCode.SYNTHESIS_FAILED, "no")
@@ -240,6 +240,39 @@ def test_jobs_are_listed_newest_first_page_by_page(stores, new_job, clock):
     times = [stores.jobs.get(i).created_at for i in seen]
     assert times == sorted(times, reverse=True)
     assert {j.id for j in stores.jobs.list(owner="a").jobs} == set(ids[1::2])
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 50])
+def test_pages_of_what_is_wanted_hold_each_job_once_whatever_comes_meanwhile(stores, new_job, clock, limit):
+    """Jobs of two voices, some at the same moment; new ones come and old ones change while the pages are turned."""
+    began_s = clock.now_s
+    for n in range(40):
+        voice = SpeechRequest(text="x", voice_id="anna" if n % 3 else "bert")
+        priority = Priority.BATCH if n % 2 else Priority.INTERACTIVE
+        stores.jobs.create(new_job(id=f"job_{n:02}", request=voice, priority=priority, metadata={"n": n}))
+        clock.advance(1 if n % 4 else 0)
+    wanted = JobFilter(created_from=began_s + 3, created_before=began_s + 25, voice_id="anna", priority=Priority.BATCH)
+    everything = {job.id: job for job in stores.jobs.list(limit=200).jobs}
+    expected = [job.id for job in everything.values() if wanted.has(job)]
+    assert 5 < len(expected) < 15
+
+    seen, cursor = [], None
+    while True:
+        page = stores.jobs.list(wanted=wanted, cursor=cursor, limit=limit)
+        assert len(page.jobs) == limit or page.cursor is None
+        seen += [job.id for job in page.jobs]
+        cursor = page.cursor
+        if cursor is None:
+            break
+        stores.jobs.create(new_job(request=SpeechRequest(text="x", voice_id="anna"), priority=Priority.BATCH))
+        stores.jobs.request_cancel(seen[-1])
+    assert seen == expected
+
+
+def test_a_batch_is_listed_under_each_of_its_voices(stores, new_job):
+    job = stores.jobs.create(new_job(items=2, voices=("anna", "bert"))).job
+    for voice, count in (("anna", 1), ("bert", 1), ("default", 0)):
+        assert len(stores.jobs.list(wanted=JobFilter(voice_id=voice)).jobs) == count, job
 
 
 @pytest.mark.parametrize("job_id", ["..", "a:chunks", "a b", "", "x" * 65, 'a"b', "声"])

@@ -171,6 +171,23 @@ def test_the_list_can_be_of_one_status(service: Service):
     assert len(service.client.get(f"{JOBS}?status=done").json["jobs"]) == 1
 
 
+def test_the_list_can_be_of_a_time_a_voice_and_a_priority(service: Service):
+    first = finished(service.client, {"text": "one", "voice_id": "voice_001", "priority": "interactive"})
+    second = finished(service.client, {"text": "two"})
+
+    def found(**query: str) -> list[str]:
+        return [job["id"] for job in service.client.get(JOBS, query_string=query).json["jobs"]]
+
+    assert found(voice_id="voice_001") == [first["id"]]
+    assert found(priority="batch") == [second["id"]]
+    assert found(created_from="2020-01-01T00:00:00+02:00", status="done") == [second["id"], first["id"]]
+    assert found(created_before="2020-01-01") == []
+    unix_s = service.stores.jobs.get(second["id"]).created_at
+    assert found(created_from=repr(unix_s)) == [second["id"]]
+    assert found(created_before=repr(unix_s)) == [first["id"]]
+    assert found(created_from="2020-01-01T00:00:00 02:00") == [second["id"], first["id"]], "a + that came as a blank"
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [
@@ -180,6 +197,12 @@ def test_the_list_can_be_of_one_status(service: Service):
         ("status=asleep", "status"),
         ("cursor=x", "cursor"),
         ("cursor=__", "cursor"),
+        ("created_from=yesterday", "created_from"),
+        ("created_before=-1", "created_before"),
+        ("created_before=nan", "created_before"),
+        ("created_from=99999-01-01T00:00:00Z", "created_from"),
+        ("voice_id=a/b", "voice_id"),
+        ("priority=vip", "priority"),
     ],
 )
 def test_a_bad_query_is_422_naming_it(client: FlaskClient, query: str, field: str):
