@@ -180,7 +180,10 @@ def _create(path: Path) -> int:
 
 def _sync_folder(folder: Path) -> None:
     """Make a rename last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:  # somebody erased the blob at once, and its folder with it
+        return
     try:
         os.fsync(descriptor)
     finally:
