@@ -18,7 +18,7 @@ class EngineConfig:
 
     device:            as torch names it: "cpu", "cuda", "cuda:1"
     precision:         of the DiT; all else is float32
-    max_rows:          most segments that share a step; what is measured at start may be fewer
+    max_rows:          most segments that share a step; fewer where a start with a budget finds that to suffice
     max_active:        most segments begun and unfinished; those beyond max_rows take turns, None for 4 × max_rows
     max_latent_frames: most latent frames of a step's rows, padding included; None for no bound
     max_segments:      segments in the engine, running ones included, before EngineFull
@@ -26,7 +26,7 @@ class EngineConfig:
     forward:           rows laid end to end ("packed") or side by side with padding; "auto" is what suits the device
     max_padding:       largest share of a padded forward that may be padding, as long as rows can be left waiting
     cache_bytes:       for what depends on a voice alone
-    calibrate_s:       seconds to spend at start on finding out what a step costs; 0 for none
+    calibrate_s:       seconds to spend at start on finding out what a step costs; 0 for none, and max_rows as told
     pronunciation:     the release's network where it is installed ("auto"), always, or dictionaries alone
     """
 

@@ -18,7 +18,7 @@ import torch
 
 from megatts3.audio.formats import decode
 from megatts3.checkpoint import Capabilities, Networks, load_networks
-from megatts3.engine.calibration import calibrate
+from megatts3.engine.calibration import choose_rows
 from megatts3.engine.config import EngineConfig
 from megatts3.engine.counters import Counters
 from megatts3.engine.forward_choice import choose_forward
@@ -85,8 +85,8 @@ class Engine:
         config = self.config
         if config.threads is not None:
             torch.set_num_threads(config.threads)
-        forward = choose_forward(self._networks, config, timer=self._timer)
-        calibrated = calibrate(self._networks, forward, config, timer=self._timer)
+        forward = choose_forward(self._networks, config)
+        calibrated = choose_rows(self._networks, forward, config, timer=self._timer)
         is_cuda = self._networks.device.type == "cuda"
         return Loop(
             Runner(self._networks, forward, timer=self._timer),

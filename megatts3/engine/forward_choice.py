@@ -1,14 +1,13 @@
-"""Which forward this machine runs: the one that suits the device, agrees with the network, and is fastest.
+"""Which forward this machine runs: the first of those that suit the device which agrees with the network.
 
 A forward is taken only when it gives what the network's own gives on a row made for the purpose; whatever raises
-or disagrees is left out, and the plain padded forward is always there.
+or disagrees is left out, and the plain padded forward is always there.  None is chosen by a stopwatch: in half
+precision two forwards differ in their last bits, and workers that measured differently would speak differently.
 """
 
 from __future__ import annotations
 
 import logging
-import time
-from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -31,7 +30,7 @@ from megatts3.sampling.time_grid import GRIDS
 from megatts3.text.phones import NO_TONE, SILENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from megatts3.checkpoint import Networks
     from megatts3.engine.config import EngineConfig
@@ -45,10 +44,8 @@ _TOLERANCE = {torch.float32: 1e-4, torch.float16: 0.02, torch.bfloat16: 0.1}
 
 
 @torch.inference_mode()
-def choose_forward(
-    networks: Networks, config: EngineConfig, *, timer: Callable[[], float] = time.perf_counter
-) -> Forward:
-    """The forward to run, checked and, where there is a choice, timed."""
+def choose_forward(networks: Networks, config: EngineConfig) -> Forward:
+    """The forward to run, checked."""
     dit = networks.dit
     dtype = next(dit.parameters()).dtype
     is_cuda = networks.device.type == "cuda"
@@ -58,15 +55,14 @@ def choose_forward(
         graphed = GraphedVelocity(dit.velocity, networks.device)
         makes["recorded"] = lambda: PaddedForward(dit, graphed, round_frames)
     if config.forward == "packed" or (config.forward == "auto" and not is_cuda):
-        makes["packed"] = lambda: PackedForward(dit, dtype, fused_attention)
-        if dtype != torch.float32:
+        if dtype != torch.float32 and not is_cuda:  # there the fused kernel is no faster than in float32
             makes["packed, plain attention"] = lambda: PackedForward(dit, dtype, plain_attention)
-    found = {name: forward for name, make in makes.items() if (forward := _checked(name, make, plain, networks))}
-    if not found:
-        return plain
-    if len(found) == 1:
-        return next(iter(found.values()))
-    return _fastest(found, networks, timer)
+        makes["packed"] = lambda: PackedForward(dit, dtype, fused_attention)
+    for name, make in makes.items():
+        if (found := _checked(name, make, plain, networks)) is not None:
+            log.info("forward_chosen name=%r", name)
+            return found
+    return plain
 
 
 def _checked(name: str, make: Callable[[], Forward], plain: Forward, networks: Networks) -> Forward | None:
@@ -87,24 +83,6 @@ def _checked(name: str, make: Callable[[], Forward], plain: Forward, networks: N
         return None
     forward.forget_rows()
     return forward
-
-
-def _fastest(found: Mapping[str, Forward], networks: Networks, timer: Callable[[], float]) -> Forward:
-    row = typical_row(networks)
-    seconds = {}
-    for name, forward in found.items():
-        forward.velocities([row], [0])
-        seconds[name] = min(_time(partial(forward.velocities, [row], [1]), timer) for _ in range(2))
-        forward.forget_rows()
-    best = min(seconds, key=seconds.__getitem__)
-    log.info("forward_chosen %s", " ".join(f"{name}={value * 1e3:.1f}ms" for name, value in seconds.items()))
-    return found[best]
-
-
-def _time(work: Callable[[], object], timer: Callable[[], float]) -> float:
-    began = timer()
-    work()
-    return timer() - began
 
 
 @torch.inference_mode()

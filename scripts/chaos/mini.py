@@ -70,8 +70,7 @@ class MiniReport:
 
 def run(folder: Path, *, rounds: int = 2, kills: int = 2) -> MiniReport:
     """Start, speak, speak again under kills, compare, stop.  Blocks."""
-    # In bfloat16 rounding depends on who shares a step, and by far more than the tolerance, which is float32's.
-    settings = {"TORCH_THREADS": "1", "BATCH_SIZE": "4", "PRECISION": "fp32"}
+    settings = {"TORCH_THREADS": "1", "BATCH_SIZE": "4"}
     cast = Cast(workers=2, api_processes=1, worker_app="worker.app", checkpoint=CHECKPOINT, settings=settings)
     stage, found, over = Stage(folder, cast), MiniReport(), threading.Event()
 

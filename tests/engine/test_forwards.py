@@ -1,5 +1,10 @@
 """Every forward gives each row what it has alone, remembers only the rows it has, and is checked before it is used."""
 
+import copy
+import time
+from dataclasses import replace
+from functools import partial
+
 import pytest
 import torch
 
@@ -7,6 +12,7 @@ from megatts3.engine.config import EngineConfig
 from megatts3.engine.cuda_graphs import Bucket, bucket_of, fit, round_frames
 from megatts3.engine.forward_choice import choose_forward, typical_row
 from megatts3.engine.forwards import PackedForward, PaddedForward
+from megatts3.models import packed_dit
 from megatts3.models.packed_dit import fused_attention
 from megatts3.sampling.params import SamplingParams
 from tests.engine.prepared_rows import prepare
@@ -61,6 +67,27 @@ def test_end_to_end_nothing_is_padded_side_by_side_it_is_told(tiny, rows):
 def test_a_cpu_lays_rows_end_to_end_and_padding_can_be_asked_for(tiny):
     assert isinstance(choose_forward(tiny, EngineConfig()), PackedForward)
     assert isinstance(choose_forward(tiny, EngineConfig(forward="padded")), PaddedForward)
+
+
+@torch.inference_mode()
+def test_which_forward_is_taken_does_not_depend_on_how_busy_the_machine_is(tiny, rows, monkeypatch):
+    """Workers that chose differently would speak differently: in half precision their last bits are not the same."""
+    networks = replace(tiny, dit=copy.deepcopy(tiny.dit).to(torch.bfloat16))
+    plain = packed_dit.plain_attention
+    found = []
+    for waits in ("fused", "plain"):
+        for name in ("fused", "plain"):
+            honest = fused_attention if name == "fused" else plain
+            slow = partial(_slowly, honest, 0.02 if name == waits else 0.0)
+            monkeypatch.setattr(f"megatts3.engine.forward_choice.{name}_attention", slow)
+        found.append(choose_forward(networks, EngineConfig(precision="bf16")).velocities([rows[0]], [0])[0])
+
+    assert torch.equal(*found)
+
+
+def _slowly(attention, seconds, *parts):
+    time.sleep(seconds)
+    return attention(*parts)
 
 
 @pytest.mark.parametrize("fault", ["raises", "lies"])

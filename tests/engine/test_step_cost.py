@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from megatts3.engine.calibration import calibrate
+from megatts3.engine.calibration import calibrate, choose_rows
 from megatts3.engine.config import EngineConfig
 from megatts3.engine.forwards import PackedForward, PaddedForward
 from megatts3.engine.step_cost import StepCost, fit, rows_worth_sharing
@@ -84,6 +84,14 @@ def test_a_budget_that_ends_while_more_rows_still_gain_leaves_the_configured(tin
     found, _ = calibrated(tiny, lambda rows: 1.0 + 0.01 * rows, max_rows=32, calibrate_s=10.0)
 
     assert found.rows == 32
+
+
+def test_on_a_cpu_a_step_is_one_rows_however_the_measure_would_have_come_out(tiny):
+    forward = Forward(lambda rows: 0.02)  # as if rows cost nothing
+    left_to_choose = choose_rows(tiny, forward, EngineConfig(max_rows=8, calibrate_s=60.0), timer=lambda: forward.now_s)
+    told = choose_rows(tiny, forward, EngineConfig(max_rows=8))
+
+    assert (left_to_choose.rows, told.rows, forward.now_s) == (1, 8, 0.0)
 
 
 def test_without_a_budget_nothing_is_measured(tiny):
