@@ -114,7 +114,7 @@ class Maker:
 
     def _path(self, template: str) -> str:
         pick, path = self._random, template
-        known = {"job_id": self._job_ids, "model": MODELS, "voice_id": VOICES, "name": VOICES}
+        known = {"job_id": self._job_ids, "model": MODELS, "voice_id": VOICES, "name": VOICES, "index": ("0", "1", "2")}
         while "{" in path:
             before, _, rest = path.partition("{")
             name, _, rest = rest.partition("}")
