@@ -29,6 +29,8 @@ class ErrorCode(StrEnum):
     VOICE_EXISTS = "voice_exists"
     STYLE_NOT_FOUND = "style_not_found"
     UPLOAD_TOO_LARGE = "upload_too_large"
+    ADDRESS_TOO_LONG = "address_too_long"
+    HEADERS_TOO_LARGE = "headers_too_large"
     AUDIO_UNREADABLE = "audio_unreadable"
     AUDIO_TOO_SHORT = "audio_too_short"
     LATENT_REQUIRED = "latent_required"

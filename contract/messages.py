@@ -43,6 +43,8 @@ CODES: Mapping[ErrorCode, _Sentences] = {
     ),
     ErrorCode.STYLE_NOT_FOUND: ("The voice has no such style.", "该声音没有此风格。"),
     ErrorCode.UPLOAD_TOO_LARGE: ("The upload is too large.", "上传的文件过大。"),
+    ErrorCode.ADDRESS_TOO_LONG: ("The address of the request is too long.", "请求地址过长。"),
+    ErrorCode.HEADERS_TOO_LARGE: ("The request has too many or too large headers.", "请求头过多或过大。"),
     ErrorCode.AUDIO_UNREADABLE: ("The file is not audio that can be read.", "无法读取该音频文件。"),
     ErrorCode.AUDIO_TOO_SHORT: ("The reference audio is too short.", "参考音频过短。"),
     ErrorCode.LATENT_REQUIRED: (

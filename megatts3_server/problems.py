@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 import flask
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed
 
 from contract.errors import ErrorCode, FieldError, ServiceError
 from contract.messages import Language, choose_language, describe, describe_field
@@ -49,6 +50,7 @@ PROBLEMS: Mapping[ErrorCode, Problem] = {
     ErrorCode.VOICE_EXISTS: Problem(409, "The voice exists"),
     ErrorCode.CANCELLED: Problem(409, "The job was cancelled"),
     ErrorCode.UPLOAD_TOO_LARGE: Problem(413, "Upload is too large"),
+    ErrorCode.ADDRESS_TOO_LONG: Problem(414, "The address is too long"),
     ErrorCode.UNSUPPORTED_MEDIA_TYPE: Problem(415, "The body's type is not supported"),
     ErrorCode.AUDIO_UNREADABLE: Problem(415, "Audio cannot be read"),
     ErrorCode.RANGE_NOT_SATISFIABLE: Problem(416, "Range lies outside the audio"),
@@ -60,6 +62,7 @@ PROBLEMS: Mapping[ErrorCode, Problem] = {
     ErrorCode.LATENT_INVALID: Problem(422, "The latent cannot be used"),
     ErrorCode.UNSUPPORTED_FORMAT: Problem(422, "Audio format not supported"),
     ErrorCode.RATE_LIMITED: Problem(429, "Too many requests", retry_after_s=2),
+    ErrorCode.HEADERS_TOO_LARGE: Problem(431, "The headers are too large"),
     ErrorCode.INTERNAL: Problem(500, "Something went wrong on our side"),
     ErrorCode.SYNTHESIS_FAILED: Problem(500, "Speech could not be made"),
     ErrorCode.NOT_READY: Problem(503, "Not ready yet", retry_after_s=5),
@@ -85,10 +88,13 @@ _CODE_OF_STATUS: Mapping[int, ErrorCode] = {
     410: ErrorCode.NOT_FOUND,
     412: ErrorCode.CONFLICT,
     413: ErrorCode.UPLOAD_TOO_LARGE,
+    414: ErrorCode.ADDRESS_TOO_LONG,
     415: ErrorCode.UNSUPPORTED_MEDIA_TYPE,
     416: ErrorCode.RANGE_NOT_SATISFIABLE,
     422: ErrorCode.INVALID_VALUE,
     429: ErrorCode.RATE_LIMITED,
+    431: ErrorCode.HEADERS_TOO_LARGE,
+    501: ErrorCode.MALFORMED_REQUEST,
     503: ErrorCode.NOT_READY,
     504: ErrorCode.DEADLINE_EXCEEDED,
     507: ErrorCode.STORAGE_FULL,
@@ -98,6 +104,7 @@ _CODE_OF_STATUS: Mapping[int, ErrorCode] = {
 def register(app: flask.Flask) -> None:
     app.register_error_handler(ServiceError, from_service_error)
     app.register_error_handler(HTTPException, from_http_exception)
+    app.register_error_handler(ParseException, from_broken_chunks)
     app.register_error_handler(ClientGone, from_client_gone)
     app.register_error_handler(Exception, from_surprise)
 
@@ -130,6 +137,11 @@ def from_http_exception(error: HTTPException) -> flask.Response:
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
     return response
+
+
+def from_broken_chunks(_error: ParseException) -> flask.Response:
+    """The body was to come in chunks and did not; the server says so only when it is read."""
+    return from_http_exception(BadRequest())
 
 
 def from_surprise(error: Exception) -> flask.Response:

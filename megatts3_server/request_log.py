@@ -12,7 +12,7 @@ _QUIET = ("/health", "/health/live", "/health/ready")  # asked every few seconds
 
 
 def register(app: flask.Flask) -> None:
-    app.before_request(_note_arrival)
+    app.before_request(arrive)
     app.after_request(_tell)
 
 
@@ -22,7 +22,8 @@ def arrived_at() -> float:
     return found
 
 
-def _note_arrival() -> None:
+def arrive() -> None:
+    """Note that a request came."""
     flask.g.arrived_at = time.monotonic()
 
 

@@ -10,7 +10,12 @@ from contract.errors import ErrorCode
 from contract.messages import Language, describe_code
 from megatts3_server.problems import CONTENT_TYPE, PROBLEMS
 
-_ALWAYS = (ErrorCode.INTERNAL,)
+_ALWAYS = (
+    ErrorCode.MALFORMED_REQUEST,
+    ErrorCode.ADDRESS_TOO_LONG,
+    ErrorCode.HEADERS_TOO_LARGE,
+    ErrorCode.INTERNAL,
+)
 _GUARDED = (ErrorCode.UNAUTHORIZED, ErrorCode.FORBIDDEN, ErrorCode.STORE_UNAVAILABLE)
 _LIMITED = (ErrorCode.RATE_LIMITED,)
 _WITH_BODY = (

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wsgi import get_input_stream
 
@@ -40,7 +41,7 @@ def read_to_the_end(inner: Wsgi, *, max_bytes: int) -> Wsgi:
         try:
             while left > 0 and time.monotonic() < deadline and (data := stream.read(min(_STEP_BYTES, left))):
                 left -= len(data)
-        except (OSError, ValueError, ClientDisconnected):
+        except (OSError, ValueError, ClientDisconnected, ParseException):
             pass  # the client is gone, or sent half a chunk: there is nobody to spare
         return answer
 
