@@ -75,8 +75,8 @@ class ProblemWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no types
         self,
         req: Any,
         client: socket.socket,
-        addr: Any,
-        exc: BaseException,  # noqa: ARG002 - gunicorn's seam
+        addr: Any,  # noqa: ARG002 - gunicorn's seam
+        exc: BaseException,
     ) -> None:
         """Called by gunicorn where it gives a request up: answer, and have the answer read."""
         status = status_of(exc)
