@@ -14,14 +14,14 @@ from cli.processes import Child, ServiceSpec, last_lines
 
 POLL_S = 0.2
 FIRST_BACK_OFF_S = 0.5
-LONGEST_BACK_OFF_S = 30.0
+MOST_DOUBLINGS = 20  # days; a float has its limits
 STEADY_AFTER_S = 20.0  # alive this long, a service's earlier crashes are forgotten
 CRASHES_BEFORE_READY = 3  # a service that keeps ending before the first "ready" will not get better
 
 
-def back_off_s(crashes: int) -> float:
+def back_off_s(crashes: int, longest_s: float) -> float:
     """Seconds to wait before the next start after so many crashes in a row."""
-    return min(LONGEST_BACK_OFF_S, FIRST_BACK_OFF_S * 2.0 ** max(0, crashes - 1))
+    return min(longest_s, FIRST_BACK_OFF_S * 2.0 ** min(MOST_DOUBLINGS, max(0, crashes - 1)))
 
 
 class RunningService(Protocol):
@@ -161,6 +161,6 @@ class Supervisor:
                 f"{watched.spec.name} ended {watched.crashes} times before it was ready ({how}); "
                 f"the end of {watched.spec.log_path}:\n    {tail}",
             )
-        pause_s = back_off_s(watched.crashes)
+        pause_s = back_off_s(watched.crashes, watched.spec.longest_back_off_s)
         watched.start_again_at = now + pause_s
         self._say(f"{watched.spec.name}: ended ({how}); starting again in {pause_s:g} s")

@@ -148,6 +148,7 @@ class JobProgress:
     audio_s: float = 0.0  # seconds of audio finished so far
     items_done: int = 0  # of a job of items
     items_failed: int = 0
+    is_ending: bool = False  # of several segments: it, or an item of it, is being joined and encoded at this moment
 
 
 @dataclass(frozen=True)

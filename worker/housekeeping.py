@@ -3,7 +3,8 @@ sweep may find much to do, and a worker that is not heard of is taken for lost.
 
 While the store is away nobody can renew a lease.  When it is back, all leases may have run out though all workers live;
 so whoever saw it away lets one lease pass before it sweeps again.  What a process held that is known to have ended is
-brought back all the same, and at once when word of it comes.
+brought back all the same, and at once when word of it comes.  Messages that were on their way when it went may be lost:
+once it is back, others are sent.
 """
 
 import threading
@@ -27,6 +28,7 @@ class Housekeeping:
         describe: Callable[[], WorkerState],
         sweep: Callable[[], object],
         sweep_buried: Callable[[], object],
+        after_outage: Callable[[float], object],
         watch_engine: Callable[[], None],
         every_s: float,
         sweep_every_s: float,
@@ -34,8 +36,13 @@ class Housekeeping:
         grace_s: float,
         clock: Callable[[], float],
     ) -> None:
-        """grace_s: a lease, see the module; everything else in seconds, too."""
+        """grace_s: a lease, see the module; everything else in seconds, too.
+
+        after_outage: called once the store is back, with the time since it was last known to be there
+        """
         self._grace_s = grace_s
+        self._after_outage = after_outage
+        self._was_there_at, self._is_away = clock(), False
         self._sweep_at = 0.0
         self._registry, self._describe = registry, describe
         self._sweep, self._sweep_buried = sweep, sweep_buried
@@ -70,6 +77,8 @@ class Housekeeping:
         except ServiceError as error:
             log.warning("heartbeat_not_written", code=error.code)
             self._let_leases_pass()
+        else:
+            self._look_after_messages()
 
     def _beat_on(self) -> None:
         while not self._stopping.is_set():
@@ -96,8 +105,20 @@ class Housekeeping:
             log.warning("sweep_not_done", code=error.code)
             self._let_leases_pass()
 
+    def _look_after_messages(self) -> None:
+        """The store is there."""
+        if self._is_away:
+            try:
+                self._after_outage(self._clock() - self._was_there_at)
+            except ServiceError as error:
+                log.warning("messages_not_doubted", code=error.code)
+                return
+            self._news.set()
+        self._was_there_at, self._is_away = self._clock(), False
+
     def _let_leases_pass(self) -> None:
         """No sweep sooner than a lease from now."""
+        self._is_away = True
         self._sweep_at = max(self._sweep_at, self._clock() + self._grace_s)
 
     def _say_goodbye(self) -> None:

@@ -4,13 +4,13 @@ What becomes of the segments is told by its texts: one (OneText), or the items o
 """
 
 import contextvars
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from contract.errors import ErrorInfo, ServiceError
-from contract.schemas import Job, JobProgress, JobResult
+from contract.schemas import JobProgress, JobResult
 from worker.company import Company
 from worker.fan_out import Failed, FanOut, Taken
 from worker.leases import Lease
@@ -51,9 +51,22 @@ class Duties:
     company: Company
     tell: Callable[[Lease], None]
 
-    def for_the_end_of(self, job: Job) -> AbstractContextManager[None]:
-        """Once a worker was lost with it, the end of a job is made alone.  Storing it may take its time, and is not."""
-        return self.company.alone() if job.attempts > 1 else self.company.beside()
+    @contextmanager
+    def for_the_end_of(self, lease: Lease) -> Iterator[None]:
+        """While a text of it is joined and encoded, a job may be to blame; while it waits for that, it is not.
+
+        Once a worker was lost with it, that is done alone.  Storing it may take its time, and is not.
+        """
+        is_suspect = lease.job.attempts > 1
+        try:
+            with self.company.alone() if is_suspect else self.company.beside():
+                lease.is_ending = True
+                self.tell(lease)
+                yield
+        finally:
+            lease.is_ending = False
+            if is_suspect:  # a second loss would convict it: nobody waits for the next heartbeat to say so
+                self.tell(lease)
 
 
 class Joining:
@@ -90,7 +103,6 @@ class Joining:
             if not self._fan_out.is_over:
                 return False if len(found) == AT_A_TIME else None
             self._stage.end()
-            self._duties.tell(self._lease)
             result = self._texts.end()
         except Exception as error:  # noqa: BLE001 - the task wrapper: the record must say how it ended
             self._outcomes.ended_by(self._lease, error)
@@ -110,7 +122,8 @@ class Joining:
     def _progress(self) -> JobProgress:
         known = self._texts.progress()
         told = to_job_progress(self._fan_out.progress, audio_s=known.audio_s)
-        return replace(told, items_done=known.items_done, items_failed=known.items_failed)
+        items = {"items_done": known.items_done, "items_failed": known.items_failed}
+        return replace(told, **items, is_ending=self._lease.is_ending)
 
 
 class OneText:

@@ -31,8 +31,10 @@ class Lease:
         self.is_lost = False
         self.cancel_requested = False
         self.to_release = False  # draining took too long: the job goes back to the queue
+        self.is_ending = False  # see contract.schemas.JobProgress
         self.is_resumable = False  # what is finished of it is kept: it may go on elsewhere at any time
         self.report: Callable[[], JobProgress] | None = None
+        self.telling = threading.Lock()  # what is told last is what was seen last
         self._followed: Stoppable | None = None
         self._lock = threading.Lock()
 
@@ -129,7 +131,8 @@ class LeaseKeeper:
     def tell(self, lease: Lease) -> None:
         """Renew one lease and pass its progress on now: by it is judged whose fault the loss of this worker is."""
         try:
-            self._renew(lease, progress=lease.report() if lease.report is not None else None)
+            with lease.telling:
+                self._renew(lease, progress=lease.report() if lease.report is not None else None)
         except ServiceError as error:  # Redis is away: the lease may outlast it
             log.warning("lease_not_renewed", job=lease.job.id, code=error.code)
 

@@ -26,6 +26,7 @@ from worker.voices import VoicePrompts
 
 log = event_log(__name__)
 
+SUSPECTS = 2  # threads: one is alone while the other stores what it has, so that they follow each other closely
 LOOK_AGAIN_S = 2.0  # an announcement of new work may be lost
 
 
@@ -77,7 +78,9 @@ class Renderers:
             return
         names = [f"render{n}" for n in range(self._most)]
         self._threads = [threading.Thread(target=self._work, name=name, daemon=True) for name in names]
-        self._threads.append(threading.Thread(target=self._work_on_suspects, name="render-suspects", daemon=True))
+        self._threads += [
+            threading.Thread(target=self._work_on_suspects, name=f"suspects{n}", daemon=True) for n in range(SUSPECTS)
+        ]
         self._threads.append(threading.Thread(target=self._keep, name="render-leases", daemon=True))
         for thread in self._threads:
             thread.start()

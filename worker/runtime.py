@@ -43,7 +43,7 @@ from worker.segment_sweep import SegmentSweep
 from worker.speaking import Speaker
 from worker.speech_engine import SpeechEngine
 from worker.spreading import Spreader
-from worker.sweep import Swept, VoiceSweep, bring_back, forget_outdated, sweep
+from worker.sweep import Swept, VoiceSweep, forget_outdated, sweep
 from worker.throughput import Throughput
 from worker.voices import VoicePrompts
 from worker.watchdog import Watchdog, memory_limit
@@ -153,6 +153,7 @@ class Runtime:
             describe=self.presence.describe,
             sweep=self.sweep,
             sweep_buried=self.sweep_buried,
+            after_outage=lambda away_s: stores.jobs.doubt_messages(older_than_s=away_s),
             watch_engine=self._watch_engine,
             every_s=min(jobs.heartbeat_s, jobs.worker_ttl_s / 3),
             sweep_every_s=jobs.sweep_s,
@@ -261,10 +262,16 @@ class Runtime:
         return min(MESSAGE_S, jobs.resend_after_s) if is_free else jobs.resend_after_s
 
     def sweep_buried(self) -> Swept:
-        """Bring back what processes held that are known to have ended."""
+        """Bring back what processes held that are known to have ended, and send what is doubted at once."""
         self._segment_sweep.bring_back(buried_only=True)
         jobs = self.settings.jobs
-        return bring_back(self.stores.jobs, self.send_job, max_attempts=jobs.max_attempts, buried_only=True)
+        return sweep(
+            self.stores.jobs,
+            self.send_job,
+            max_attempts=jobs.max_attempts,
+            resend_after_s=jobs.resend_after_s,
+            buried_only=True,
+        )
 
     def send_job(self, job: Job) -> None:
         """A (further) message for a queued job, by the name of its work: who leads it may change meanwhile."""

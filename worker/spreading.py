@@ -80,7 +80,7 @@ class Spreader:
                 times_blob=blob_keys.job_timestamps(job.work_id),
                 synthesis_s=self._clocks.measure_s() - began_s,
                 stage=stage,
-                company=self._duties.for_the_end_of(job),
+                company=self._duties.for_the_end_of(lease),
             )
             self._keeper.spoken(job, result)
             return result
@@ -115,7 +115,7 @@ class Spreader:
                 times_blob=blob_keys.item_timestamps(job.work_id, index),
                 synthesis_s=self._clocks.measure_s() - began_s,
                 stage=stage,
-                company=self._duties.for_the_end_of(job),
+                company=self._duties.for_the_end_of(lease),
             )
 
         def told(result: JobResult) -> None:

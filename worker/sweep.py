@@ -22,9 +22,21 @@ class Swept:
     sent_again: tuple[str, ...] = ()
 
 
-def sweep(jobs: JobStore, send: Callable[[Job], None], *, max_attempts: int, resend_after_s: float) -> Swept:
-    """Requeue jobs whose lease ran out, fail those that took down `max_attempts` workers, resend the rest."""
-    swept = bring_back(jobs, send, max_attempts=max_attempts)
+def sweep(
+    jobs: JobStore,
+    send: Callable[[Job], None],
+    *,
+    max_attempts: int,
+    resend_after_s: float,
+    buried_only: bool = False,
+) -> Swept:
+    """Requeue jobs whose lease ran out, fail those that took down `max_attempts` workers, resend the rest.
+
+    Whoever let a lease run out may have taken messages, too.  buried_only: see bring_back.
+    """
+    if not buried_only and set(jobs.expired()) - set(jobs.expired(buried_only=True)):
+        jobs.doubt_messages()
+    swept = bring_back(jobs, send, max_attempts=max_attempts, buried_only=buried_only)
     sent_again = jobs.resend_due(older_than_s=resend_after_s)
     for job in sent_again:
         send(job)

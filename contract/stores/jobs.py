@@ -209,8 +209,8 @@ class JobStore(Protocol):
     def requeue(self, job_id: str, *, max_attempts: int = 2) -> Job | None:
         """Put a job with an expired lease back, or end it failed(worker_lost) after `max_attempts` claims.
 
-        A claim that only waited for segments does not count, nor do claims before the last segment that it got done:
-        they brought it on.
+        A claim of a job of several segments counts only while it `is_ending`, else it merely waited; nor do claims
+        before the last segment that it got done: they brought it on.
 
         None: its lease is not expired (another sweeper was first).  The caller sends a new message if queued.
         """
@@ -218,6 +218,12 @@ class JobStore(Protocol):
 
     def resend_due(self, *, older_than_s: float, limit: int = 100) -> tuple[Job, ...]:
         """Queued jobs nobody claimed for so long that a message may be lost; each told once per period."""
+        ...
+
+    def doubt_messages(self, *, older_than_s: float = 0.0, limit: int = 100) -> int:
+        """Messages sent so long ago may be lost, with a process that had taken them or with the broker: the first jobs
+        of each queue are told of by the next `resend_due`, whatever its period.  How many those are.
+        """
         ...
 
     def outdated(self, limit: int = 100) -> tuple[str, ...]:

@@ -5,25 +5,19 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from contract.errors import ErrorCode, ErrorInfo, ServiceError
+from contract.errors import ErrorCode, ErrorInfo
 from contract.schemas import ItemState, Job, JobProgress, JobResult, JobStatus, Priority
-from contract.stores.cursor import decode, encode
 from contract.stores.interfaces import CANCELLING, Event, EventKind, Events
 from contract.stores.jobs import Claim, Created, Heartbeat, JobFilter, JobPage, QueueDepth, flight, with_length
+from contract.stores.memory_listing import page_of
 from contract.stores.memory_sharing import RAISES, Shared, like
+from contract.stores.memory_submissions import FirstSubmissions
 from contract.stores.memory_webhooks import MemoryWebhookStore
 
 LOST = ErrorInfo(ErrorCode.WORKER_LOST, "the worker was lost again and again")
 TOO_LATE = ErrorInfo(ErrorCode.DEADLINE_EXCEEDED, "the deadline passed before it was done")
-
-
-@dataclass(frozen=True)
-class _FirstSubmission:
-    job_id: str
-    body_hash: str
-    expires_at: float
 
 
 class MemoryJobStore:
@@ -41,10 +35,9 @@ class MemoryJobStore:
         self._events, self._webhooks = events, webhooks
         self._clock = clock
         self._keep_s = keep_s
-        self._idempotency_keep_s = idempotency_keep_s
         self._lock = threading.RLock()
         self._jobs: dict[str, Job] = {}
-        self._first: dict[tuple[str, str], _FirstSubmission] = {}
+        self._first = FirstSubmissions(idempotency_keep_s)
         self._told: set[str] = set()  # jobs a re-send was answered with
         self._shared = Shared()
         self._items: dict[str, dict[int, ItemState]] = {}
@@ -59,14 +52,12 @@ class MemoryJobStore:
             if job.id in self._jobs:  # ids are random: our own call, repeated
                 again = self._jobs[job.id]
                 return Created(again, is_new=True, follows=again.follows, depth=self.depth())
-            known = self._known(job, body_hash=body_hash)
+            known = self.get(self._first.of(job, body_hash, now_s=now_s) or "")
             if known is not None:
                 self._told.add(known.id)
                 return Created(known, is_new=False)
             job = replace(with_length(job), created_at=now_s, queued_at=now_s)
-            if job.idempotency_key:
-                first = _FirstSubmission(job.id, body_hash, now_s + self._idempotency_keep_s)
-                self._first[job.owner or "", job.idempotency_key] = first
+            self._first.note(job, body_hash, now_s=now_s)
             name = flight(job)
             leader = self._jobs.get(self._shared.inflight.get(name or "", ""))
             if leader is not None and not leader.status.is_terminal and not leader.cancel_requested:
@@ -94,14 +85,6 @@ class MemoryJobStore:
         if leader.status is JobStatus.QUEUED and (job.priority, leader.priority) == RAISES:
             raised = self._jobs[leader.id] = replace(leader, priority=Priority.INTERACTIVE)
         return Created(job, is_new=True, follows=True, raised=raised)
-
-    def _known(self, job: Job, *, body_hash: str) -> Job | None:
-        first = self._first.get((job.owner or "", job.idempotency_key or ""))
-        if not job.idempotency_key or first is None or first.expires_at <= self._clock():
-            return None
-        if first.body_hash != body_hash:
-            raise ServiceError(ErrorCode.CONFLICT, "this Idempotency-Key was used with another body")
-        return self.get(first.job_id)
 
     def withdraw(self, job_id: str) -> bool:
         with self._lock:
@@ -145,15 +128,10 @@ class MemoryJobStore:
         limit: int = 50,
     ) -> JobPage:
         with self._lock:
-            found = sorted(self._jobs.values(), key=lambda j: (j.created_at, j.id), reverse=True)
+            jobs = tuple(self._jobs.values())
         wanted = wanted or JobFilter()
-        found = [j for j in found if status in {None, j.status} and owner in {None, j.owner} and wanted.has(j)]
-        if cursor is not None:
-            before = decode(cursor)
-            found = [j for j in found if (j.created_at, j.id) < before]
-        page = tuple(found[:limit])
-        more = len(found) > limit
-        return JobPage(page, encode(page[-1]) if more else None)
+        found = [j for j in jobs if status in {None, j.status} and owner in {None, j.owner} and wanted.has(j)]
+        return page_of(found, cursor=cursor, limit=limit)
 
     def claim(self, job_id: str, *, worker: str, lease_s: float, suspects: bool = True) -> Claim | None:
         with self._lock:
@@ -254,8 +232,8 @@ class MemoryJobStore:
                 return None
             if job.cancel_requested:
                 return self._end_all(job, JobStatus.CANCELLED)
-            if job.progress.segments_total > 1 and job.progress.segments_done < job.progress.segments_total:
-                job = replace(job, attempts=job.attempts - 1)  # it waited for its segments
+            if job.progress.segments_total > 1 and not job.progress.is_ending:
+                job = replace(job, attempts=job.attempts - 1)  # it waited: for its segments, or for its turn
             elif job.progress.segments_done > self._done_at_crash.get(job.id, 0):
                 self._done_at_crash[job.id] = job.progress.segments_done
                 job = replace(job, attempts=1)
@@ -269,6 +247,14 @@ class MemoryJobStore:
             due = [i for i, sent_at in self._sent_at.items() if sent_at <= now_s - older_than_s][:limit]
             self._sent_at.update(dict.fromkeys(due, now_s))
             return tuple(self._jobs[i] for i in due)
+
+    def doubt_messages(self, *, older_than_s: float = 0.0, limit: int = 100) -> int:
+        with self._lock:
+            sent_by = self._clock() - older_than_s
+            first = [i for p in Priority for i in [j.id for j in self._queue() if j.priority is p][:limit]]
+            doubted = [i for i in first if 0 < self._sent_at.get(i, 0.0) <= sent_by]
+            self._sent_at.update(dict.fromkeys(doubted, 0.0))
+            return len(doubted)
 
     def delete(self, job_id: str) -> Job | None:
         with self._lock:
@@ -299,9 +285,11 @@ class MemoryJobStore:
             job = self.get(job_id)
             leader = job and self._lead(job.work_id)
             job_id = leader.id if leader else job_id
-            queued = [j for j in self._jobs.values() if j.status is JobStatus.QUEUED and not j.follows]
-        queued.sort(key=lambda j: (j.priority is not Priority.INTERACTIVE, j.queued_at, j.id))
-        return next((n for n, j in enumerate(queued) if j.id == job_id), None)
+            return next((n for n, j in enumerate(self._queue()) if j.id == job_id), None)
+
+    def _queue(self) -> Sequence[Job]:
+        queued = [j for j in self._jobs.values() if j.status is JobStatus.QUEUED and not j.follows]
+        return sorted(queued, key=lambda j: (j.priority is not Priority.INTERACTIVE, j.queued_at, j.id))
 
     def depth(self) -> QueueDepth:
         with self._lock:

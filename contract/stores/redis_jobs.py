@@ -23,7 +23,7 @@ from contract.stores.durability import Durability
 from contract.stores.jobs import Claim, Created, Heartbeat, JobFilter, JobPage, QueueDepth, flight, with_length
 from contract.stores.memory_jobs import LOST
 
-_SCRIPTS = ("create", "claim", "heartbeat", "note_items", "end", "bury", "put_back", "cancel", "resend")
+_SCRIPTS = ("create", "claim", "heartbeat", "note_items", "end", "bury", "put_back", "cancel", "resend", "doubt")
 _ERASING = ("delete", "withdraw")
 _PAGE = 100
 
@@ -219,6 +219,10 @@ class RedisJobStore:
         with translated():
             due = self._run("resend", "", older_than_s, limit)
             return tuple(self._read([member.decode() for member in due]))
+
+    def doubt_messages(self, *, older_than_s: float = 0.0, limit: int = 100) -> int:
+        with translated():
+            return int(self._run("doubt", "", older_than_s, limit))
 
     def outdated(self, limit: int = 100) -> tuple[str, ...]:
         with translated():

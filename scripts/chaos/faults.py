@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import redis
 
@@ -34,6 +35,7 @@ KINDS = {
     "crash_job": 6,
     "hang_job": 4,
 }
+Found = TypeVar("Found")
 ALWAYS = tuple(KINDS)  # each at least once, then by weight
 
 
@@ -96,24 +98,17 @@ class Faults:
     # ---- the API: recovered when it answers again with all its processes
 
     def kill_api_process(self, fault: Fault) -> None:
-        children = self.stage.api_children()
-        if not children:
-            return
-        pid = self.dice.choice(children)
+        pid = self.dice.choice(_once_up(self.stage.api_children))
         _signal(pid, signal.SIGKILL)
         self._watch(fault, lambda: pid not in self._api_ready())
 
     def kill_api_master(self, fault: Fault) -> None:
-        pid = self.stage.supervisor.pids().get("api")
-        if pid is None:
-            return
+        pid = self._service("api")
         _signal(pid, signal.SIGKILL)
         self._watch(fault, lambda: self.stage.supervisor.pids().get("api") not in {None, pid} and self._api_ready())
 
     def reload_api(self, fault: Fault) -> None:
-        pid = self.stage.supervisor.pids().get("api")
-        if pid is None:
-            return
+        pid = self._service("api")
         before = set(self.stage.api_children())
         _signal(pid, signal.SIGHUP)
         self._watch(fault, lambda: set(self._api_ready()) - before)
@@ -133,16 +128,12 @@ class Faults:
         self._end_redis(fault, signal.SIGTERM)
 
     def _end_redis(self, fault: Fault, how: signal.Signals) -> None:
-        pid = self.stage.supervisor.pids().get("redis")
-        if pid is None:
-            return
+        pid = self._service("redis")
         _signal(pid, how)
         self._watch(fault, lambda: self.stage.supervisor.pids().get("redis") not in {None, pid} and self._redis_is_up())
 
     def freeze_redis(self, fault: Fault) -> None:
-        pid = self.stage.supervisor.pids().get("redis")
-        if pid is None:
-            return
+        pid = self._service("redis")
         with _frozen(pid):
             time.sleep(self.dice.uniform(2, 7))
         self._watch(fault, self._redis_is_up)
@@ -183,11 +174,12 @@ class Faults:
 
     def _a_worker(self) -> tuple[str, int]:
         """One that is up, if possible one that is ready."""
-        workers = [(n, p) for n, p in self.stage.supervisor.pids().items() if n.startswith("worker")]
-        while not workers:
-            time.sleep(LOOK_S)
-            workers = [(n, p) for n, p in self.stage.supervisor.pids().items() if n.startswith("worker")]
-        return self.dice.choice(workers)
+        up = self.stage.supervisor.pids
+        return self.dice.choice(_once_up(lambda: [(n, p) for n, p in up().items() if n.startswith("worker")]))
+
+    def _service(self, name: str) -> int:
+        """Its process; while it is down from the fault before, that is waited for: a fault that is counted is done."""
+        return _once_up(lambda: self.stage.supervisor.pids().get(name))
 
     @staticmethod
     def held_by(stage: Stage, worker: str) -> dict[str, str]:
@@ -225,6 +217,15 @@ class Faults:
         thread = threading.Thread(target=look, name=f"recovery of {fault.kind}")
         thread.start()
         self._watching.append(thread)
+
+
+def _once_up(found: Callable[[], Found | None]) -> Found:
+    give_up_at = time.monotonic() + RECOVERED_WITHIN_S
+    while not (there := found()):
+        if time.monotonic() > give_up_at:
+            raise TimeoutError("what is to be broken does not come up")
+        time.sleep(LOOK_S)
+    return there
 
 
 def _signal(pid: int, how: signal.Signals) -> None:

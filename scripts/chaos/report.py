@@ -132,10 +132,15 @@ def as_markdown(report: Report) -> str:
     ]
     lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
     if report.slopes:
-        lines += ["", "| process | minutes | RSS at first, at last (MiB) | slope (KiB a minute) |", "|---|---|---|---|"]
+        lines += [
+            "",
+            "| process | minutes | RSS at first, at last (MiB) | slope (KiB a minute) | first half, second half |",
+            "|---|---|---|---|---|",
+        ]
         lines += [
             f"| {s.name} ({s.pid}) | {s.minutes:.1f} | {s.first_bytes / 2**20:.1f}, {s.last_bytes / 2**20:.1f} "
-            f"| {s.bytes_a_minute / 1024:+.1f} |"
+            f"| {s.bytes_a_minute / 1024:+.1f} "
+            f"| {', '.join(f'{half / 1024:+.1f}' for half in s.halves_bytes_a_minute or ()) or '-'} |"
             for s in report.slopes
         ]
     if report.leaks:

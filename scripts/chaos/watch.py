@@ -27,6 +27,7 @@ class Slope:
     first_bytes: int
     last_bytes: int
     bytes_a_minute: float
+    halves_bytes_a_minute: tuple[float, float] | None = None  # what warms up grows in the first, a leak in both
 
 
 class Announcements:
@@ -89,7 +90,9 @@ class MemoryWatch:
             if len(settled) < 3 or settled[-1][0] - settled[0][0] < at_least_s:
                 continue
             minutes = (settled[-1][0] - settled[0][0]) / 60
-            found.append(Slope(name, pid, minutes, settled[0][1], settled[-1][1], 60 * least_squares(settled)))
+            half = len(settled) // 2
+            halves = (60 * least_squares(settled[: half + 1]), 60 * least_squares(settled[half:]))
+            found.append(Slope(name, pid, minutes, settled[0][1], settled[-1][1], 60 * least_squares(settled), halves))
         return found
 
 

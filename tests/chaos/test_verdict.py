@@ -10,6 +10,7 @@ from scripts.chaos.faults import Fault
 from scripts.chaos.ledger import Ledger
 from scripts.chaos.mini import MiniReport, compared
 from scripts.chaos.report import Report, as_markdown, make_report, percentile
+from scripts.chaos.watch import MemoryWatch
 
 
 @pytest.fixture
@@ -105,3 +106,16 @@ def test_mini_that_says_something_else_under_kills_spoils_the_run(ledger):
         assert not report.is_good
         assert bad.wrong[0] in as_markdown(report)
     assert not dataclasses.replace(judged(ledger), mini=MiniReport(spoken=1)).is_good, "no kill hit anything"
+
+
+def test_what_warms_up_is_told_from_a_leak_by_the_halves_of_its_slope():
+    """One process grows for five minutes of ten and no more, another all the time."""
+    watch = MemoryWatch(dict)
+    for n in range(121):
+        at_s = 5.0 * n
+        watch._seen.setdefault(("warm", 1), []).append((at_s, int(min(at_s, 310.0) * 1000)))
+        watch._seen.setdefault(("leaks", 2), []).append((at_s, int(at_s * 1000)))
+    leaks, warm = watch.slopes(at_least_s=60)
+    assert leaks.halves_bytes_a_minute == pytest.approx((60_000, 60_000))
+    assert warm.halves_bytes_a_minute == pytest.approx((60_000, 0), abs=1.0)
+    assert warm.bytes_a_minute > 20_000

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from cli.embedded_redis import embedded_redis
 from cli.exit_codes import ExitCode, LaunchError
 from cli.processes import Child, ServiceSpec, last_lines
-from cli.supervisor import LONGEST_BACK_OFF_S, Supervisor, back_off_s
+from cli.supervisor import Supervisor, back_off_s
 
 FOREVER = "import time; print('up', flush=True)\nwhile True: time.sleep(60)"
 STUBBORN = (
@@ -192,5 +193,12 @@ def test_variables_reach_the_service(tmp_path):
 
 
 def test_the_back_off_doubles_up_to_a_limit():
-    assert [back_off_s(n) for n in (1, 2, 3)] == [0.5, 1.0, 2.0]
-    assert back_off_s(1000) == LONGEST_BACK_OFF_S
+    assert [back_off_s(n, 30.0) for n in (1, 2, 3)] == [0.5, 1.0, 2.0]
+    assert back_off_s(10_000, 30.0) == 30.0
+    assert [back_off_s(n, 1.5) for n in (1, 2, 3, 9)] == [0.5, 1.0, 1.5, 1.5]
+
+
+def test_the_store_is_never_waited_for_as_long_as_others(tmp_path):
+    store = embedded_redis(tmp_path / "redis-server", port=1, data_dir=tmp_path, log_path=tmp_path / "log")
+    assert back_off_s(10, store.longest_back_off_s) <= 2.0
+    assert back_off_s(10, ServiceSpec("worker0", ("true",), tmp_path / "log", 1.0).longest_back_off_s) == 30.0

@@ -59,11 +59,19 @@ def test_an_end_is_announced_if_anything_was_held(stores, new_job):
     thread = threading.Thread(target=listen)
     thread.start()
     assert listens.wait(10)
-    job = stores.jobs.create(new_job()).job
     bury(stores, "worker0@here", MINE)
+    job = stores.jobs.create(new_job()).job
     stores.jobs.claim(job.id, worker="worker0@here", lease_s=30)
     bury(stores, "worker0@here", MINE)
     thread.join(10)
     stop.set()
 
     assert [e for e in heard if e.kind is EventKind.WORKER] == [Event(EventKind.WORKER, "worker0@here", "lost")]
+
+
+def test_messages_that_it_may_have_taken_are_sent_again(stores, new_job):
+    """A message that is taken is gone, and its job perhaps not claimed yet."""
+    job = stores.jobs.create(new_job()).job
+    assert stores.jobs.resend_due(older_than_s=30) == ()
+    bury(stores, "worker0@here", MINE)
+    assert [each.id for each in stores.jobs.resend_due(older_than_s=30)] == [job.id]

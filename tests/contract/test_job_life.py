@@ -36,7 +36,7 @@ calls = st.one_of(
     st.tuples(st.sampled_from(["heartbeat", "finish", "fail", "late", "cancelled", "release"]), jobs, tokens),
     st.tuples(st.just("bury"), st.booleans()),
     st.tuples(st.just("advance"), st.sampled_from([1.0, 5.0, 11.0])),
-    st.tuples(st.sampled_from(["expired", "resend_due", "depth"])),
+    st.tuples(st.sampled_from(["expired", "resend_due", "doubt", "depth"])),
 )
 
 
@@ -114,6 +114,9 @@ class Player:
 
     def _resend_due(self):
         return sorted(job.id for job in self.jobs.resend_due(older_than_s=7))
+
+    def _doubt(self):
+        return self.jobs.doubt_messages(older_than_s=3, limit=2)
 
     def _depth(self):
         return self.jobs.depth()

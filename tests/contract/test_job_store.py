@@ -223,6 +223,24 @@ def test_a_message_that_may_be_lost_is_sent_again_once_per_period(stores, new_jo
     assert stores.jobs.resend_due(older_than_s=60) == ()
 
 
+def test_messages_that_may_be_lost_are_sent_again_whatever_their_period(stores, new_job, clock):
+    """Of each queue the first, for messages are taken in its order; and not those that were sent since."""
+    batch = [stores.jobs.create(new_job(priority=Priority.BATCH)).job.id for _ in range(3)]
+    running, urgent = (stores.jobs.create(new_job(priority=Priority.INTERACTIVE)).job.id for _ in range(2))
+    claim(stores, running)
+    clock.advance(5)
+    later = stores.jobs.create(new_job(priority=Priority.INTERACTIVE)).job.id
+    assert stores.jobs.doubt_messages(older_than_s=6) == 0
+    assert stores.jobs.doubt_messages(older_than_s=5, limit=2) == 3
+    assert stores.jobs.doubt_messages(older_than_s=5, limit=2) == 0, "they are doubted already"
+
+    first, second, _ = sorted(batch, key=stores.jobs.queue_position)
+    assert {j.id for j in stores.jobs.resend_due(older_than_s=60)} == {first, second, urgent}
+    assert stores.jobs.resend_due(older_than_s=60) == ()
+    assert stores.jobs.doubt_messages() == 5
+    assert later in {j.id for j in stores.jobs.resend_due(older_than_s=60)}
+
+
 def test_jobs_are_listed_newest_first_page_by_page(stores, new_job, clock):
     ids = []
     for n in range(7):
@@ -364,9 +382,11 @@ def test_each_change_is_announced(stores, new_job, result, wait):
 
 def test_who_only_waited_for_its_segments_when_its_worker_was_lost_is_no_suspect(stores, new_job, clock):
     job = stores.jobs.create(new_job()).job
-    for done, attempts in ((0, 0), (1, 0), (2, 1)):  # of two: waiting, waiting, joining what all have rendered
+    for done, is_ending, attempts in ((0, False, 0), (1, False, 0), (2, False, 0), (2, True, 1)):
+        # of two: waiting for both, for one, for its turn; joining what all have rendered
         held = stores.jobs.claim(job.id, worker="w", lease_s=LEASE_S)
-        stores.jobs.heartbeat(job.id, held.token, lease_s=LEASE_S, progress=JobProgress(done, 2))
+        progress = JobProgress(done, 2, is_ending=is_ending)
+        stores.jobs.heartbeat(job.id, held.token, lease_s=LEASE_S, progress=progress)
         clock.advance(LEASE_S + 1)
         assert stores.jobs.requeue(job.id).attempts == attempts
     stores.jobs.claim(job.id, worker="w", lease_s=LEASE_S)

@@ -12,7 +12,7 @@ from fake_engine import speech, voice_of
 from patience import clip, eventually
 
 from contract.errors import ErrorCode, ServiceError
-from contract.schemas import AudioFormat, JobStatus, Priority
+from contract.schemas import AudioFormat, JobProgress, JobStatus, Priority
 from contract.stores.segments import WantedSegment
 from contract.stores.voice_erasure import VoiceErasure
 from megatts3.audio.join import join
@@ -348,6 +348,34 @@ def test_who_only_waited_for_its_segments_is_no_suspect(watched, stores, submit,
     survivor.engine.gate.set()
     survivor.synthesize(job.id)
     assert stores.jobs.get(job.id).status is JobStatus.DONE
+
+
+def test_a_suspect_that_waits_to_be_joined_is_not_to_blame_for_what_happens_meanwhile(
+    watched, stores, submit, clock, settings, in_background
+):
+    """A worker was lost as it joined the job; the next one is lost while the job waits there for its turn."""
+    job = submit(BOOK, request=SEED)
+    held = stores.jobs.claim(job.id, worker="first", lease_s=settings.jobs.lease_s)
+    ending = JobProgress(len(LINES), len(LINES), is_ending=True)
+    stores.jobs.heartbeat(job.id, held.token, lease_s=settings.jobs.lease_s, progress=ending)
+    clock.turn(settings.jobs.lease_s + 1)
+    survivor = watched("survivor")
+    assert survivor.sweep().requeued == (job.id,)
+    survivor.renderers.stop()
+
+    second = watched("second")
+    second.engine.holds = {f" {LINES[-1]}"}
+    in_background(second.synthesize, job.id)
+    eventually(lambda: stores.jobs.get(job.id).progress.segments_done == len(LINES) - 1)
+    with second._company.beside():
+        second.engine.holds.clear()
+        eventually(lambda: any(guest.alone for guest in tuple(second._company._waiting)))
+        second.leases.beat()
+        assert stores.jobs.get(job.id).progress.segments_done == len(LINES)
+        second.leases.stop()
+        clock.turn(settings.jobs.lease_s + 1)
+        assert survivor.sweep().requeued == (job.id,)
+        assert stores.jobs.get(job.id).attempts == 1
 
 
 def test_an_erased_voice_takes_its_segments_along(watched, stores, submit, voice):

@@ -163,6 +163,32 @@ def test_a_job_that_waits_while_a_thread_is_free_is_sent_again_soon(make_runtime
     assert sent == [(TaskName.SYNTHESIZE, job.id)]
 
 
+def test_a_message_that_a_dead_process_had_taken_is_sent_again_at_word_of_its_end(make_runtime, stores, submit, sent):
+    """It waited there for its turn, so its job was not claimed yet."""
+    survivor = make_runtime(name="survivor")
+    job = submit()
+    survivor.sweep_buried()
+    assert sent == []
+    bury(stores, "killed", os.getpid())
+    survivor.sweep_buried()
+    survivor.sweep_buried()
+    assert sent == [(TaskName.SYNTHESIZE, job.id)]
+
+
+def test_who_lets_a_lease_run_out_may_have_taken_messages_too(
+    make_runtime, stores, submit, sent, clock, settings, in_background
+):
+    stopped, survivor = make_runtime(name="stopped"), make_runtime(name="survivor")
+    stopped.engine.gate.clear()
+    held, taken = submit("Held."), submit("Taken.")
+    in_background(stopped.synthesize, held.id)
+    eventually(lambda: stopped.engine.submitted)
+    lose(stopped, clock, settings)
+    survivor.sweep()
+    assert {job_id for _, job_id in sent} == {held.id, taken.id}
+    stopped.engine.gate.set()
+
+
 def test_what_a_dead_process_held_is_brought_back_at_word_of_its_end(make_runtime, stores, submit, sent, in_background):
     patient = Settings(jobs=JobSettings(heartbeat_s=3600, worker_ttl_s=10_800, sweep_s=3600))
     killed, survivor = make_runtime(name="killed"), make_runtime(name="survivor", settings=patient)

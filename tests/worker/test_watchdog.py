@@ -113,6 +113,7 @@ def test_a_long_sweep_does_not_keep_a_worker_from_saying_that_it_lives(runtime):
         describe=runtime.presence.describe,
         sweep=sweep,
         sweep_buried=lambda: None,
+        after_outage=lambda _: None,
         watch_engine=lambda: None,
         every_s=0.001,
         sweep_every_s=2.0,
@@ -132,7 +133,7 @@ def test_a_long_sweep_does_not_keep_a_worker_from_saying_that_it_lives(runtime):
 
 def test_after_the_store_was_away_one_lease_passes_before_the_next_sweep(runtime, stores):
     """No worker could renew while it was away: what ran out then is nobody's death."""
-    now, swept, buried, beats = [0.0], [], [], threading.Semaphore(0)
+    now, swept, buried, doubted, beats = [0.0], [], [], [], threading.Semaphore(0)
     away = threading.Event()
 
     class Registry:
@@ -148,6 +149,7 @@ def test_after_the_store_was_away_one_lease_passes_before_the_next_sweep(runtime
         describe=runtime.presence.describe,
         sweep=lambda: swept.append(now[0]),
         sweep_buried=lambda: buried.append(now[0]),
+        after_outage=doubted.append,
         watch_engine=lambda: None,
         every_s=0.001,
         sweep_every_s=2.0,
@@ -156,14 +158,16 @@ def test_after_the_store_was_away_one_lease_passes_before_the_next_sweep(runtime
         clock=lambda: now[0],
     )
     away.set()
+    now[0] = 5.0
     keeping.start()
     assert beats.acquire(timeout=10)
     assert beats.acquire(timeout=10)
     away.clear()
     for _ in range(3):
         assert beats.acquire(timeout=10)
+    assert doubted == [5.0], "messages that were sent before it was last seen, once"
     assert swept == []
     assert buried, "who is known to have ended is no matter of leases"
-    now[0] = 9.0
-    eventually(lambda: swept == [9.0])
+    now[0] = 14.0
+    eventually(lambda: swept == [14.0])
     keeping.stop()
