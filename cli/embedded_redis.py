@@ -11,7 +11,6 @@ from cli.exit_codes import ExitCode, LaunchError
 from cli.processes import ServiceSpec
 
 STOP_TIMEOUT_S = 10.0
-LONGEST_BACK_OFF_S = 2.0  # nothing is accepted and nothing ends while it is away, and a start of it costs little
 PORT_FILE = "port"  # in the data directory: where other commands find the running server
 
 
@@ -46,7 +45,7 @@ def embedded_redis(binary: Path, *, port: int, data_dir: Path, log_path: Path, f
         "--daemonize": "no",
     }
     argv = [str(binary), *(word for pair in options.items() for word in pair)]
-    return ServiceSpec("redis", tuple(argv), log_path, STOP_TIMEOUT_S, longest_back_off_s=LONGEST_BACK_OFF_S)
+    return ServiceSpec("redis", tuple(argv), log_path, STOP_TIMEOUT_S)
 
 
 def remember_port(data_dir: Path, port: int) -> None:

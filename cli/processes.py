@@ -23,7 +23,6 @@ class ServiceSpec:
     cwd: Path | None = None
     is_vital: bool = True  # False: the service starts and goes on without it
     holds_jobs: bool = False  # its end is told to the others (cli/obituaries.py)
-    longest_back_off_s: float = 30.0  # between its end and the next start, when it ends again and again
     renews: bool = False  # part of a rolling restart: one after another, or by itself on `renew_signal`
     renew_signal: signal.Signals | None = None
 

@@ -3,6 +3,7 @@
 Policy is here (when to restart, when to give up); the operating system's part is in processes.py.
 """
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,13 +15,22 @@ from cli.processes import Child, ServiceSpec, last_lines
 
 POLL_S = 0.2
 FIRST_BACK_OFF_S = 0.5
+LONGEST_BACK_OFF_S = 30.0
+LONGEST_AFTER_DEATH_S = 2.0
+ASK_TO_BE_STARTED = frozenset({os.EX_SOFTWARE, os.EX_TEMPFAIL})  # as worker/watchdog.py ends a process
 MOST_DOUBLINGS = 20  # days; a float has its limits
 STEADY_AFTER_S = 20.0  # alive this long, a service's earlier crashes are forgotten
 CRASHES_BEFORE_READY = 3  # a service that keeps ending before the first "ready" will not get better
 
 
-def back_off_s(crashes: int, longest_s: float) -> float:
-    """Seconds to wait before the next start after so many crashes in a row."""
+def back_off_s(crashes: int, status: int) -> float:
+    """Seconds to wait before the next start after so many ends in a row, the last one with this status.
+
+    Who says that it cannot go on, such as for want of a checkpoint, will say so again.  Who was killed, or asks to be
+    started again, could go on: whatever ended it, its absence is all that waiting would add.
+    """
+    says_no = status > 0 and status not in ASK_TO_BE_STARTED
+    longest_s = LONGEST_BACK_OFF_S if says_no else LONGEST_AFTER_DEATH_S
     return min(longest_s, FIRST_BACK_OFF_S * 2.0 ** min(MOST_DOUBLINGS, max(0, crashes - 1)))
 
 
@@ -161,6 +171,6 @@ class Supervisor:
                 f"{watched.spec.name} ended {watched.crashes} times before it was ready ({how}); "
                 f"the end of {watched.spec.log_path}:\n    {tail}",
             )
-        pause_s = back_off_s(watched.crashes, watched.spec.longest_back_off_s)
+        pause_s = back_off_s(watched.crashes, status)
         watched.start_again_at = now + pause_s
         self._say(f"{watched.spec.name}: ended ({how}); starting again in {pause_s:g} s")

@@ -9,6 +9,7 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
+from redis.exceptions import ResponseError
 
 from contract.errors import ErrorCode, ServiceError
 from contract.queues import QueueName, TaskName, make_celery, send
@@ -51,6 +52,9 @@ def serve(settings: Settings, *, load: Callable[..., Runtime] = load_runtime) ->
             _become_ready(built, settings)
         except (MegaTTS3Error, ShippedVoicesError, DeviceUnavailable) as error:
             log.error("worker_cannot_start", reason=error)  # noqa: TRY400 - its text says all, for a person
+            raise SystemExit(EX_CONFIG) from error
+        except ResponseError as error:  # Redis is there and refuses a command: an old one, or one that may not be used
+            log.error("worker_cannot_start", reason=f"Redis refuses what is needed: {error}")  # noqa: TRY400 - as above
             raise SystemExit(EX_CONFIG) from error
         except Exception as error:  # whatever it is, a worker without a model must not go on
             log.exception("worker_cannot_start")

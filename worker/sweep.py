@@ -1,5 +1,6 @@
 """Bring back what a dead worker or a lost message left.  Every worker does it; the store lets one win."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -76,7 +77,10 @@ VOICE_GIVEN_UP = ErrorInfo(ErrorCode.WORKER_LOST, "the voice could not be prepar
 
 
 class VoiceSweep:
-    """Voices that stay `preparing`: sent again while young, given up when old.  Keeps what it sent when."""
+    """Voices that stay `preparing`: sent again, each time after twice as long, and given up in the end.
+
+    It may be the voice that takes workers down; so one that begins does not send what others have sent.
+    """
 
     def __init__(
         self,
@@ -89,21 +93,21 @@ class VoiceSweep:
     ) -> None:
         self._voices, self._send, self._clock = voices, send, clock
         self._resend_after_s, self._give_up_after_s = resend_after_s, give_up_after_s
-        self._sent_at: dict[tuple[str, int], float] = {}
+        self._looked_at = clock()
 
     def sweep(self) -> None:
-        now = self._clock()
-        preparing = {}
+        before, self._looked_at = self._looked_at, self._clock()
         for voice in self._voices.list():
             if voice.status is not VoiceStatus.PREPARING:
                 continue
-            key = (voice.id, voice.version)
-            preparing[key] = self._sent_at.get(key, voice.updated_at)
-            if now - voice.updated_at > self._give_up_after_s:
+            age_s = self._looked_at - voice.updated_at
+            if age_s > self._give_up_after_s:
                 self._voices.failed(voice.id, voice.version, VOICE_GIVEN_UP)
                 log.error("voice_given_up", voice=voice.id)
-            elif now - preparing[key] > self._resend_after_s:
+            elif self._times_due(age_s) > self._times_due(before - voice.updated_at):
                 self._send(voice.id)
-                preparing[key] = now
                 log.warning("voice_sent_again", voice=voice.id)
-        self._sent_at = preparing
+
+    def _times_due(self, age_s: float) -> int:
+        """How often a voice of this age should have been sent again."""
+        return 0 if age_s <= self._resend_after_s else 1 + int(math.log2(age_s / self._resend_after_s))

@@ -52,7 +52,7 @@ class RedisAudioCache:
         self._settings = settings
         self._clock = clock
         self._monotonic = monotonic
-        self._scripts = {n: redis.register_script(lua("audio_prelude", f"audio_{n}")) for n in _SCRIPTS}
+        self._scripts = {n: redis.register_script(lua("clock", "audio_prelude", f"audio_{n}")) for n in _SCRIPTS}
         self._lock = threading.Lock()
         self._uses = CacheUses(self._count)
         self._unavailable = 0

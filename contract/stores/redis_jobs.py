@@ -46,8 +46,9 @@ class RedisJobStore:
         self._idempotency_keep_s = idempotency_keep_s
         self._clock = clock
         self._durability = Durability(redis)
-        self._scripts = {n: redis.register_script(lua("jobs_prelude", f"jobs_{n}")) for n in _SCRIPTS}
-        self._scripts |= {n: redis.register_script(lua("jobs_prelude", "jobs_erase", f"jobs_{n}")) for n in _ERASING}
+        before = ("clock", "jobs_prelude")
+        self._scripts = {n: redis.register_script(lua(*before, f"jobs_{n}")) for n in _SCRIPTS}
+        self._scripts |= {n: redis.register_script(lua(*before, "jobs_erase", f"jobs_{n}")) for n in _ERASING}
 
     def create(self, job: Job, *, body_hash: str = "") -> Created:
         key = ""

@@ -37,7 +37,7 @@ class RedisSegmentStore:
 
     def __init__(self, redis: Redis, keys: RedisKeys, *, clock: Clock | None = None) -> None:
         self._redis, self._keys, self._clock = redis, keys, clock
-        self._scripts = {n: redis.register_script(lua("segments_prelude", f"segments_{n}")) for n in _SCRIPTS}
+        self._scripts = {n: redis.register_script(lua("clock", "segments_prelude", f"segments_{n}")) for n in _SCRIPTS}
 
     def want(self, job_id: str, priority: Priority, segments: Sequence[WantedSegment]) -> tuple[SegmentRecord, ...]:
         found: list[SegmentRecord] = []

@@ -16,8 +16,8 @@ class RedisWebhookStore:
 
     def __init__(self, redis: Redis, keys: RedisKeys, *, clock: Clock | None = None) -> None:
         self._keys, self._clock = keys, clock
-        self._claim = redis.register_script(lua("webhooks_prelude", "webhooks_claim"))
-        self._settle = redis.register_script(lua("webhooks_prelude", "webhooks_settle"))
+        self._claim = redis.register_script(lua("clock", "webhooks_prelude", "webhooks_claim"))
+        self._settle = redis.register_script(lua("clock", "webhooks_prelude", "webhooks_settle"))
 
     def claim(self, *, lease_s: float, limit: int) -> tuple[Delivery, ...]:
         found = self._run(self._claim, lease_s, limit)

@@ -72,24 +72,9 @@ def run(folder: Path, *, rounds: int = 2, kills: int = 2) -> MiniReport:
     """Start, speak, speak again under kills, compare, stop.  Blocks."""
     settings = {"TORCH_THREADS": "1", "BATCH_SIZE": "4"}
     cast = Cast(workers=2, api_processes=1, worker_app="worker.app", checkpoint=CHECKPOINT, settings=settings)
-    stage, found, over = Stage(folder, cast), MiniReport(), threading.Event()
-
-    def conduct() -> None:
-        try:
-            _speak_twice(stage, found, rounds=rounds, kills=kills)
-        finally:
-            over.set()
-
-    conductor = threading.Thread(target=conduct, name="mini")
-    try:
-        stage.start()
-        conductor.start()
-        stage.run(over)
-        conductor.join()
-        return found
-    finally:
-        over.set()
-        stage.stop()
+    stage, found = Stage(folder, cast), MiniReport()
+    stage.perform(lambda: _speak_twice(stage, found, rounds=rounds, kills=kills), name="mini")
+    return found
 
 
 def _speak_twice(stage: Stage, found: MiniReport, *, rounds: int, kills: int) -> None:

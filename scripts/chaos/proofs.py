@@ -14,7 +14,6 @@ import io
 import random
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -58,27 +57,18 @@ def on_stage(cast: Cast, beside: Callable[[Stage, Clients], list[Shown]]) -> Ite
     """Run `beside` while the stage is kept alive by this thread; its results."""
     with tempfile.TemporaryDirectory(prefix="proof-", ignore_cleanup_errors=True) as folder:
         stage = Stage(Path(folder), cast)
-        clients, over, shown = Clients(stage.url, Ledger(), seed=1), threading.Event(), []
+        clients, shown = Clients(stage.url, Ledger(), seed=1), list[Shown]()
 
         def run() -> None:
-            try:
-                clients.upload_voices()
-                shown.extend(beside(stage, clients))
-            finally:
-                over.set()
+            clients.upload_voices()
+            shown.extend(beside(stage, clients))
 
-        thread = threading.Thread(target=run, name="proof")
         try:
-            stage.start()
-            thread.start()
-            stage.run(over)
-            thread.join()
-            yield shown
+            stage.perform(run, name="proof")
         finally:
-            over.set()
             clients.stop.set()
             clients.give_up.set()
-            stage.stop()
+        yield shown
 
 
 def flight(stage: Stage, clients: Clients) -> list[Shown]:

@@ -155,6 +155,25 @@ class Stage:
             if (also := self.also) is not None:
                 also()
 
+    def perform(self, act: Callable[[], object], *, name: str) -> None:
+        """Start, do it on a thread of its own while this one keeps everything alive, and stop.  Blocks."""
+        over = threading.Event()
+
+        def run() -> None:
+            try:
+                act()
+            finally:
+                over.set()
+
+        thread = threading.Thread(target=run, name=name)
+        try:
+            self.start()
+            thread.start()
+            self.run(over)
+            thread.join()
+        finally:
+            self.stop()
+
     def stop(self) -> None:
         self.supervisor.stop()
         self.nursery.close()

@@ -30,13 +30,12 @@ class Slope:
     halves_bytes_a_minute: tuple[float, float] | None = None  # what warms up grows in the first, a leak in both
 
 
-class Announcements:
-    """Writes every announced end of a job into the ledger, across restarts of Redis."""
+class Watch:
+    """A thread that looks on until it is stopped."""
 
-    def __init__(self, connect: Callable[[], "redis.Redis"], channel: str, ledger: Ledger) -> None:
-        self._connect, self._channel, self._ledger = connect, channel, ledger
+    def __init__(self, name: str) -> None:
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="announcements", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -44,6 +43,17 @@ class Announcements:
     def stop(self) -> None:
         self._stop.set()
         self._thread.join(5)
+
+    def _run(self) -> None:
+        raise NotImplementedError
+
+
+class Announcements(Watch):
+    """Writes every announced end of a job into the ledger, across restarts of Redis."""
+
+    def __init__(self, connect: Callable[[], "redis.Redis"], channel: str, ledger: Ledger) -> None:
+        self._connect, self._channel, self._ledger = connect, channel, ledger
+        super().__init__("announcements")
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -59,21 +69,13 @@ class Announcements:
             self._stop.wait(0.2)
 
 
-class MemoryWatch:
+class MemoryWatch(Watch):
     """Resident memory of every process, every few seconds."""
 
     def __init__(self, pids: Callable[[], Mapping[str, int]], *, every_s: float = 2.0) -> None:
         self._pids, self._every_s = pids, every_s
         self._seen: dict[tuple[str, int], list[tuple[float, int]]] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="memory", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join(5)
+        super().__init__("memory")
 
     def _run(self) -> None:
         while not self._stop.wait(self._every_s):

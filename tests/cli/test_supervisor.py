@@ -1,6 +1,7 @@
 """The supervisor over real, small processes."""
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -8,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.embedded_redis import embedded_redis
 from cli.exit_codes import ExitCode, LaunchError
 from cli.processes import Child, ServiceSpec, last_lines
 from cli.supervisor import Supervisor, back_off_s
+from worker.watchdog import EX_DEVICE_LOST, EX_ENGINE_DIED
 
 FOREVER = "import time; print('up', flush=True)\nwhile True: time.sleep(60)"
 STUBBORN = (
@@ -193,12 +194,11 @@ def test_variables_reach_the_service(tmp_path):
 
 
 def test_the_back_off_doubles_up_to_a_limit():
-    assert [back_off_s(n, 30.0) for n in (1, 2, 3)] == [0.5, 1.0, 2.0]
-    assert back_off_s(10_000, 30.0) == 30.0
-    assert [back_off_s(n, 1.5) for n in (1, 2, 3, 9)] == [0.5, 1.0, 1.5, 1.5]
+    assert [back_off_s(n, 78) for n in (1, 2, 3)] == [0.5, 1.0, 2.0]
+    assert back_off_s(10_000, 78) == 30.0
 
 
-def test_the_store_is_never_waited_for_as_long_as_others(tmp_path):
-    store = embedded_redis(tmp_path / "redis-server", port=1, data_dir=tmp_path, log_path=tmp_path / "log")
-    assert back_off_s(10, store.longest_back_off_s) <= 2.0
-    assert back_off_s(10, ServiceSpec("worker0", ("true",), tmp_path / "log", 1.0).longest_back_off_s) == 30.0
+@pytest.mark.parametrize("status", [-signal.SIGKILL, -signal.SIGSEGV, 0, EX_ENGINE_DIED, EX_DEVICE_LOST])
+def test_who_was_killed_or_asks_to_be_started_is_not_waited_for(status):
+    """Three workers that are all killed a few times must not all be absent for half a minute."""
+    assert [back_off_s(n, status) for n in (1, 2, 3, 10_000)] == [0.5, 1.0, 2.0, 2.0]

@@ -222,6 +222,23 @@ def test_a_voice_left_preparing_is_sent_again_and_given_up_in_the_end(runtime, s
     assert given_up.error.code is ErrorCode.WORKER_LOST
 
 
+def test_a_voice_that_stays_preparing_is_sent_ever_more_seldom_and_not_by_who_just_began(
+    runtime, make_runtime, stores, voice, sent, clock, settings
+):
+    """It may be what takes workers down."""
+    ages = []
+    for age_s in range(10, 600, 10):
+        clock.turn(10)
+        runtime.sweep()
+        if sent:
+            ages.append(age_s)
+            sent.clear()
+        make_runtime(name=f"restarted{age_s}").sweep() if age_s in {100, 200} else None
+    assert sent == []
+    after_s = settings.jobs.resend_after_s
+    assert [round(age_s / after_s, 1) for age_s in ages] == [1.3, 2.0, 4.0, 8.0, 16.0]
+
+
 def test_a_job_that_ended_long_ago_leaves_neither_record_nor_audio(runtime, stores, submit, clock, settings):
     job = submit()
     runtime.synthesize(job.id)

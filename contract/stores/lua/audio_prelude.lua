@@ -2,11 +2,7 @@
 -- ARGV: 1 fingerprint, 2 now in seconds ('' asks the server's clock), 3 start of every entry's key, 4 its `about` ending, 5 start of every
 -- voice's set, 6… the script's own.
 local used, expiry, sizes, stats = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local id, now = ARGV[1], tonumber(ARGV[2])
-if not now then
-  local t = redis.call('TIME')
-  now = tonumber(t[1]) + tonumber(t[2]) / 1000000
-end
+local id, now = ARGV[1], clock(ARGV[2])
 
 local function data_key(fingerprint)
   return ARGV[3] .. fingerprint

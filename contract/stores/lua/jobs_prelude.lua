@@ -13,15 +13,7 @@ local queue = { interactive = KEYS[14], batch = KEYS[15] }
 local id, inflight = ARGV[1], ARGV[3]
 local records = string.sub(job, 1, #job - #id)
 
-local now = tonumber(ARGV[2])
-if not now then
-  local t = redis.call('TIME')
-  now = tonumber(t[1]) + tonumber(t[2]) / 1000000
-end
-
-local function seconds(value)
-  return string.format('%.6f', value)
-end
+local now = clock(ARGV[2])
 
 local function get(field)
   return redis.call('HGET', job, field)
@@ -120,6 +112,17 @@ local function move(from, to)
   end
 end
 
+-- Nobody joins its work, or finds it by the name of it.
+local function lead_no_more()
+  local flight = get('flight')
+  if flight and redis.call('GET', inflight .. flight) == id then
+    redis.call('DEL', inflight .. flight)
+  end
+  if redis.call('HGET', leaders, work()) == id then
+    redis.call('HDEL', leaders, work())
+  end
+end
+
 -- One job into an end state: kept for keep_s, then erased by the sweep; Redis forgets it in any case an hour later.
 local function finish(from, to, keep_s)
   move(from, to)
@@ -130,13 +133,7 @@ local function finish(from, to, keep_s)
   if redis.call('HDEL', job, 'follows') == 1 then
     redis.call('ZREM', records .. work() .. ':followers', id)
   else
-    local flight = get('flight')
-    if flight and redis.call('GET', inflight .. flight) == id then
-      redis.call('DEL', inflight .. flight)
-    end
-    if redis.call('HGET', leaders, work()) == id then
-      redis.call('HDEL', leaders, work())
-    end
+    lead_no_more()
   end
   if get('webhook_url') then
     redis.call('ZADD', webhooks, seconds(now), id)

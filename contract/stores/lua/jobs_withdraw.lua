@@ -4,12 +4,6 @@ if get('status') ~= 'queued' or get('told') or follows() then
 end
 hand_over()
 move('queued', 'cancelled')
-local flight = get('flight')
-if flight and redis.call('GET', inflight .. flight) == id then
-  redis.call('DEL', inflight .. flight)
-end
-if redis.call('HGET', leaders, work()) == id then
-  redis.call('HDEL', leaders, work())
-end
+lead_no_more()
 erase()
 return 1

@@ -4,15 +4,7 @@
 local queue = { interactive = KEYS[1], batch = KEYS[2], suspects = KEYS[9] }
 local leases, used, stats, tokens, channel, wanting = KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 
-local now = tonumber(ARGV[1])
-if not now then
-  local t = redis.call('TIME')
-  now = tonumber(t[1]) + tonumber(t[2]) / 1000000
-end
-
-local function seconds(value)
-  return string.format('%.6f', value)
-end
+local now = clock(ARGV[1])
 
 local function record(key)
   return ARGV[2] .. key
