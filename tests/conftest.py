@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -184,6 +185,9 @@ def redis_settings(settings: Settings, redis_url: str) -> Iterator[Settings]:
     """Settings on the real Redis, which is emptied afterwards."""
     used = replace(settings.redis, url=redis_url, is_given=True)
     yield replace(settings, redis=used)
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):  # looks into the cache that are written down a moment later
+            thread.join(5)
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
 

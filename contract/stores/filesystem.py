@@ -170,10 +170,10 @@ def _write(path: Path, data: BinaryIO) -> None:
 def _create(path: Path) -> int:
     """Open a new file for writing; its folder may vanish under us when another blob in it is deleted."""
     for _ in range(10):
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):  # mkdir raises the latter when it vanishes as it is looked at
             continue
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
