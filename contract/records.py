@@ -60,13 +60,18 @@ _VOICE_TEXTS = (
 def as_json(value: object) -> str:
     """Compact JSON, letters as they are; dataclasses become objects."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = {k: v for k, v in dataclasses.asdict(value).items() if v is not None}
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        value = {k: v for k, v in vars(value).items() if v is not None}  # as asdict, without its deep copies
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain)
+
+
+def _plain(value: object) -> object:
+    """What JSON does not know: a dataclass inside another, a mapping that is no dict."""
+    return dict(value) if isinstance(value, Mapping) else vars(value)
 
 
 def job_fields(job: Job) -> Fields:
     """Everything but what the store itself stamps when it is created (times, status)."""
-    request = dataclasses.asdict(job.request)
+    request = dict(vars(job.request))
     text = request.pop("text")
     found: dict[str, str | None] = {
         "id": job.id,
@@ -127,7 +132,7 @@ def result_json(result: JobResult) -> str:
 def item_json(state: ItemState) -> str:
     told: dict[str, object] = {"status": state.status.value}
     if state.result is not None:
-        told["result"] = {k: v for k, v in dataclasses.asdict(state.result).items() if v is not None}
+        told["result"] = {k: v for k, v in vars(state.result).items() if v is not None}
     if state.error is not None:
         told |= {"error_code": state.error.code.value, "error_detail": state.error.detail}
     return as_json(told)
@@ -140,7 +145,7 @@ def item_from_json(text: str) -> ItemState:
 
 def items_to_bytes(items: Sequence[Item]) -> bytes:
     """The items of a job, for whoever speaks it."""
-    told = [{**dataclasses.asdict(item.request), "fingerprint": item.fingerprint} for item in items]
+    told = [{**vars(item.request), "fingerprint": item.fingerprint} for item in items]
     return as_json([{k: v for k, v in each.items() if v is not None} for each in told]).encode()
 
 

@@ -1,6 +1,8 @@
 """Waiting for a job's record to say something: its status, or anything new.  How one waits at all is waiting.py."""
 
+import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from contract.errors import ErrorCode, ServiceError
 from contract.schemas import Job, JobStatus
@@ -25,8 +27,9 @@ class JobWaiting:
         timeout_s: float,
         is_gone: Callable[[], bool],
         may_end_early: bool = False,
+        bell: threading.Event | None = None,
     ) -> Job | None:
-        """The job once `until` holds of its status.  may_end_early: as in WaitRoom.wait"""
+        """The job once `until` holds of its status.  may_end_early, bell: as in WaitRoom.wait"""
         is_short = len(job.request.text) <= _SHORT_TEXT
 
         def look() -> Job | None:
@@ -35,12 +38,19 @@ class JobWaiting:
             found = self._read(job.id)
             return found if until(found.status) else None
 
-        def is_news(status: str) -> bool:
-            return status not in _STATUSES or until(JobStatus(status))
-
         return self._wait_room.wait(
-            job.id, look, timeout_s=timeout_s, is_gone=is_gone, may_end_early=may_end_early, is_news=is_news
+            job.id,
+            look,
+            timeout_s=timeout_s,
+            is_gone=is_gone,
+            may_end_early=may_end_early,
+            is_news=_news(until),
+            bell=bell,
         )
+
+    def before(self, job_id: str, until: Callable[[JobStatus], bool]) -> AbstractContextManager[threading.Event]:
+        """A bell for `for_status`, hung up before the job is made: the first look is saved."""
+        return self._wait_room.registered({job_id}, _news(until))
 
     def for_change(
         self, job_id: str, is_change: Callable[[Job], bool], *, timeout_s: float, is_gone: Callable[[], bool]
@@ -58,3 +68,8 @@ class JobWaiting:
         if found is None:
             raise ServiceError(ErrorCode.JOB_NOT_FOUND, job_id=job_id)
         return found
+
+
+def _news(until: Callable[[JobStatus], bool]) -> Callable[[str], bool]:
+    """Whether an announced status is worth a look."""
+    return lambda status: status not in _STATUSES or until(JobStatus(status))

@@ -5,6 +5,7 @@ or a job of the caller's own is made, which follows an equal one under way or is
 """
 
 import dataclasses
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -143,8 +144,10 @@ class Submission:
 
         Only new work is refused when there is too much of it: who asks again for work under way may join it.
         """
+        return self._submitted(self._draft(resolved, terms, caller), resolved, terms)
+
+    def _submitted(self, draft: Job, resolved: Resolved, terms: Terms) -> Job:
         require_writable(resolved.request.response_format, self._workers.snapshot())
-        draft = self._draft(resolved, terms, caller)
         self._store_reference(draft, resolved.reference)
         return self._create(draft, terms)
 
@@ -212,8 +215,10 @@ class Submission:
         Raises what the job failed with, and ClientGone: then the job is cancelled.
         """
         terms = Terms(deadline_s=self._settings.api.timeout_s)  # somebody waits for it; nobody will for ever
-        job = self.submit(resolved, terms, caller)
-        latest = self._wait_to_end(job, caller, timeout_s=timeout_s)
+        draft = self._draft(resolved, terms, caller)
+        with self.waiting.before(draft.id, _is_over) as bell:
+            job = self._submitted(draft, resolved, terms)
+            latest = self._wait_to_end(job, caller, timeout_s=timeout_s, bell=bell)
         return done(latest) if latest.status.is_terminal else latest
 
     def listen(self, resolved: Resolved, caller: Caller, *, timeout_s: float) -> Listener | Job:
@@ -246,11 +251,10 @@ class Submission:
             cancel=lambda: self._cancel_unwanted(job.id),
         )
 
-    def _wait_to_end(self, job: Job, caller: Caller, *, timeout_s: float) -> Job:
+    def _wait_to_end(self, job: Job, caller: Caller, *, timeout_s: float, bell: threading.Event) -> Job:
+        """bell: hung up before the job was made."""
         try:
-            ended = self.waiting.for_status(
-                job, lambda status: status.is_terminal, timeout_s=timeout_s, is_gone=caller.is_gone
-            )
+            ended = self.waiting.for_status(job, _is_over, timeout_s=timeout_s, is_gone=caller.is_gone, bell=bell)
         except ClientGone:
             self._cancel_unwanted(job.id)
             raise
@@ -341,6 +345,10 @@ class Submission:
             log.warning("job_not_cancelled", job=job_id)
         else:
             log.info("job_unwanted", job=job_id)
+
+
+def _is_over(status: JobStatus) -> bool:
+    return status.is_terminal
 
 
 def done(job: Job) -> Job:

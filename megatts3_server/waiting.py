@@ -9,7 +9,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 from contract.errors import ErrorCode, ServiceError
@@ -50,28 +50,34 @@ class WaitRoom:
         may_end_early: bool = False,
         is_news: Callable[[str], bool] = lambda _: True,
         also: str | None = None,
+        bell: threading.Event | None = None,
     ) -> T | None:
         """The first answer of `look` that is not None; None when the time is up.
 
         is_news: whether a record with the announced status is worth a look.
         also: another id whose announcements are a reason to look
+        bell: of `registered`, by whoever knew the record when it was hung up: no look before there is a reason
         may_end_early: the caller can ask again; its time is up when this process is to stop.
         Raises ClientGone.  A store that is away meanwhile is waited for, as everything else is.
         """
         deadline = time.monotonic() + timeout_s
-        with self._registered({record_id, also or record_id}, is_news) as bell:
+        is_known = bell is not None
+        hung_up = nullcontext(bell) if bell else self.registered({record_id, also or record_id}, is_news)
+        with hung_up as ours:
             while True:
-                bell.clear()
-                found = _look_again(look)
-                if found is not None:
-                    return found
+                if not is_known or ours.is_set():
+                    ours.clear()
+                    found = _look_again(look)
+                    if found is not None:
+                        return found
+                is_known = False
                 recheck_at = min(deadline, time.monotonic() + self._recheck_s)
-                while not bell.is_set() and (left := recheck_at - time.monotonic()) > 0:
+                while not ours.is_set() and (left := recheck_at - time.monotonic()) > 0:
                     if is_gone():
                         raise ClientGone
                     if may_end_early and self._draining.is_set():
                         return _look_again(look)
-                    bell.wait(min(left, _GLANCE_S))
+                    ours.wait(min(left, _GLANCE_S))
                 if time.monotonic() >= deadline:
                     return _look_again(look)
 
@@ -90,7 +96,8 @@ class WaitRoom:
         self._ring_all()
 
     @contextmanager
-    def _registered(self, ids: Collection[str], is_news: IsNews) -> Iterator[threading.Event]:
+    def registered(self, ids: Collection[str], is_news: IsNews = lambda _: True) -> Iterator[threading.Event]:
+        """A bell that rings at each announcement of these ids that is news, and when one may have been missed."""
         bell = threading.Event()
         with self._lock:
             for record_id in ids:

@@ -56,7 +56,7 @@ class Keeper:
 
     def require_voice(self, request: SpeechRequest, *, is_uploaded: bool) -> None:
         """VOICE_NOT_FOUND where the voice was erased meanwhile, and with it all that was made from it."""
-        if not is_uploaded and self._stores.voices.get(request.voice_id) is None:
+        if not is_uploaded and not self._stores.voices.has(request.voice_id):
             raise ServiceError(ErrorCode.VOICE_NOT_FOUND)
 
     def keep(self, blob: str, times_blob: str, sound: Sound, request: SpeechRequest, told: Told) -> JobResult:
@@ -87,7 +87,7 @@ class Keeper:
         """In the audio cache, for who asks again; nothing made from a voice that was erased meanwhile."""
         if fingerprint is None or not request.cache or sound.file.seek(0, io.SEEK_END) > MOST_CACHED_BYTES:
             return
-        if not is_uploaded and self._stores.voices.get(request.voice_id) is None:
+        if not is_uploaded and not self._stores.voices.has(request.voice_id):
             return
         sound.file.seek(0)
         self._stores.audio_cache.put(

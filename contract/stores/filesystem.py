@@ -11,7 +11,9 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +25,7 @@ from contract.stores.room import Room
 
 TRY_AGAIN_S = 0.5  # whether a full disk has room again
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+_WRITERS = 4
 _ASIDE = ".writing-"  # no key has a part with a leading dot
 
 
@@ -33,6 +36,7 @@ class FilesystemBlobStore:
         """patience_s: how long `put` waits for room on a full disk before it raises STORAGE_FULL."""
         self._folders, self._patience_s = dict(folders), patience_s
         self._room = room or Room(self._folders.values())
+        self._writers = ThreadPoolExecutor(_WRITERS, "blobs")  # its threads start when there is something to do
 
     def put(self, key: str, data: bytes) -> None:
         self.put_all({key: data})
@@ -56,8 +60,8 @@ class FilesystemBlobStore:
     def _put_all(self, blobs: Mapping[str, BinaryIO]) -> None:
         paths = [self._path(key) for key in blobs]
         try:
-            for path, file in zip(paths, blobs.values(), strict=True):
-                _write(path, file)
+            together = [partial(_write, path, file) for path, file in zip(paths, blobs.values(), strict=True)]
+            _all_of(together, self._writers)
             for folder in {path.parent for path in paths}:
                 _sync_folder(folder)
         except OSError as error:
@@ -149,6 +153,18 @@ def _pieces(file: BinaryIO, start: int) -> Iterator[bytes]:
         file.seek(start)
         while data := file.read(STREAM_BYTES):
             yield data
+
+
+def _all_of(works: Sequence[Callable[[], None]], threads: ThreadPoolExecutor) -> None:
+    """The first here, the others beside it: disks are waited for together.  Raises once all are over."""
+    beside = [threads.submit(work) for work in works[1:]]
+    try:
+        for work in works[:1]:
+            work()
+    finally:
+        wait(beside)
+    for each in beside:
+        each.result()
 
 
 def _write(path: Path, data: BinaryIO) -> None:

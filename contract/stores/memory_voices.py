@@ -36,6 +36,10 @@ class MemoryVoiceStore:
         with self._lock:
             return self._voices.get(voice_id)
 
+    def has(self, voice_id: str) -> bool:
+        with self._lock:
+            return voice_id in self._voices
+
     def list(self) -> tuple[Voice, ...]:
         with self._lock:
             return tuple(sorted(self._voices.values(), key=lambda v: (v.created_at, v.id)))

@@ -41,6 +41,10 @@ class RedisVoiceStore:
             fields = decoded(self._redis.hgetall(self._keys.voice(voice_id)))
         return voice_from_fields(fields) if "id" in fields else None
 
+    def has(self, voice_id: str) -> bool:
+        with translated():
+            return bool(self._redis.exists(self._keys.voice(voice_id)))
+
     def list(self) -> tuple[Voice, ...]:
         return self._records(lambda _: True)
 

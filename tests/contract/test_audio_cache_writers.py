@@ -132,9 +132,9 @@ def replayed_from(record) -> tuple[list[tuple[str, str, int | None]], list[str]]
             return calls, erased
         if words[0] == "EVALSHA":  # sha, count of keys, four keys, then what the script is given
             name, given = words[7], words[12:]
-            if name and given:
+            if name and len(given) > 1:
                 calls.append((line["client_port"], name, len(given[0])))
-            else:
+            elif not name:
                 uses = zip(given[::2], given[1::2], strict=True)
                 calls += [(line["client_port"], used, None) for is_hit, used in uses if is_hit == "1"]
         elif words[0] == "DEL" and line["client_type"] == "lua":

@@ -50,6 +50,14 @@ def test_several_at_once_are_each_there(blobs):
     assert (blobs.get(KEY), blobs.get(beside)) == (b"sound", b"times")
 
 
+def test_one_of_several_that_cannot_be_written_is_told_of(settings):
+    blobs = open_blobs(settings.storage)
+    blobs.put("jobs/job_1/taken", b"a file where a folder is to be")
+
+    with pytest.raises(OSError, match="taken"):
+        blobs.put_all({KEY: b"sound", "jobs/job_1/taken/times": b"times"})
+
+
 def test_what_was_put_in_comes_out(blobs):
     blobs.put(KEY, b"\0\1")
     assert blobs.get(KEY) == b"\0\1"

@@ -23,12 +23,14 @@ def test_a_voice_reads_back_as_it_was_written(stores, new_voice, clock):
         new_voice(type=VoiceType.BUILTIN, language="zh", consent="书面", quality={"noise": "low"})
     )
     assert stores.voices.get("alice") == voice
+    assert stores.voices.has("alice")
     assert stores.voices.list() == (voice,)
     assert (voice.version, voice.created_at, voice.status) == (1, clock.now_s, VoiceStatus.PREPARING)
 
 
 def test_an_unknown_voice_is_none_everywhere(stores):
     assert stores.voices.get("nobody") is None
+    assert not stores.voices.has("nobody")
     assert stores.voices.delete("nobody") is None
     assert stores.voices.update("nobody", name="x") is None
     assert not stores.voices.failed("nobody", 1, UNREADABLE)

@@ -60,6 +60,27 @@ def test_what_happens_between_looking_and_waiting_is_not_missed(room: WaitRoom, 
     assert room.wait("job_1", look, timeout_s=30) == "done"
 
 
+def test_a_bell_hung_up_before_saves_the_first_look_and_misses_nothing(room: WaitRoom, events: MemoryEvents):
+    looks: list[str] = []
+
+    def look() -> str | None:
+        looks.append("look")
+        return "done"
+
+    with room.registered({"job_1"}) as bell:
+        bell.clear()  # a listener that has just begun rings
+        assert room.wait("job_1", look, timeout_s=0.05, bell=bell) == "done"  # only as the time is up
+        assert looks == ["look"]
+
+        until(lambda: _announced(events, bell))
+        assert room.wait("job_1", look, timeout_s=60, bell=bell) == "done"
+
+
+def _announced(events: MemoryEvents, bell: threading.Event) -> bool:
+    events.publish(Event(EventKind.JOB, "job_1", "done"))
+    return bell.is_set()
+
+
 def test_a_resync_makes_everyone_look_again(room: WaitRoom, events: MemoryEvents):
     state: list[str] = []
     with ThreadPoolExecutor(2) as pool:
