@@ -79,6 +79,8 @@ def document() -> Json:
             del schema["additionalProperties"]
     for name, choices in body_schemas.ONE_OF_THESE.items():
         found["components"]["schemas"][name]["anyOf"] = [{"required": [choice]} for choice in choices]
+    for name, choices in body_schemas.ONLY_ONE_OF_THESE.items():
+        found["components"]["schemas"][name]["oneOf"] = [{"required": [choice]} for choice in choices]
     found["components"]["headers"] = document_headers.components()
     return {
         **found,

@@ -8,6 +8,8 @@ from contract.wire_voices import VoiceChangesSchema, VoiceUploadSchema
 
 _CLIP = {"type": "string", "format": "binary", "description": "Reference audio: wav, mp3, flac, m4a, ogg"}
 _LATENT = {"type": "string", "format": "binary", "description": "Supplied latent: .npy, float, (T, 32)"}
+_TEXT = {"type": "string", "minLength": 1, "pattern": r"\S"}
+_MOST_ITEMS = 1000
 _PARAMETERS = {"description": "speed, pitch, emotion and the like may sit in here as well as beside it"}
 
 
@@ -27,8 +29,14 @@ class SpeechFormSchema(SpeechBodySchema):
 class JobBodySchema(JobSchema):
     parameters = fields.Dict(metadata=_PARAMETERS)
     items = fields.List(
-        fields.Raw(metadata={"oneOf": [{"type": "string"}, {"type": "object"}]}),
-        metadata={"description": "Texts instead of one; each a string, or what differs from the fields beside it"},
+        fields.Raw(
+            metadata={"oneOf": [_TEXT, {"type": "object", "properties": {"text": _TEXT}, "required": ["text"]}]}
+        ),
+        metadata={
+            "description": "Texts instead of one; each a string, or an object with what differs from the rest",
+            "minItems": 1,
+            "maxItems": _MOST_ITEMS,
+        },
     )
 
     class Meta:
@@ -36,7 +44,6 @@ class JobBodySchema(JobSchema):
 
     def __init__(self) -> None:
         super().__init__(max_text=1_000_000)
-        self.fields["text"].required = True
 
 
 class JobFormSchema(JobBodySchema):
@@ -52,6 +59,11 @@ class VoiceFormSchema(VoiceUploadSchema):
 ONE_OF_THESE = {  # fields of which a body needs one, by the schema's name in the document
     "VoiceForm": ("voice_id", "name"),
     "DialectVoice": ("name", "voice_id"),
+}
+
+ONLY_ONE_OF_THESE = {  # of which a body needs one and may not have another
+    "JobBody": ("text", "items"),
+    "JobForm": ("text", "items"),
 }
 
 Bodies = dict[str, type[ma.Schema]]  # schema by content type

@@ -48,6 +48,7 @@ PART_TYPES = ("audio/wav", "text/plain; charset=utf-16", "application/json", "x"
 FILE_NAMES = ("a.wav", "", "参考.wav", "../a", 'q"q', "%2e%2e")
 GOOD_CLIP = wav_bytes(0.48)  # as long as the latent beside it
 _MEANT_WELL = 0.5  # of requests, and of the names in their addresses
+_BATCHES = 0.5  # of jobs that are meant well
 _NOT_ALONE = frozenset({"stream", "stream_format", "strict", "deadline_s", "webhook_url"})
 CLIPS = (
     *(wav_bytes(0.3), b"fLaC" + bytes(200), b"ID3" + bytes(50), b"\0\0\0\x20ftypM4A "),
@@ -75,7 +76,7 @@ class Maker:
 
     def __init__(self, document: dict[str, Any], seed: int) -> None:
         self._document, self._random = document, random.Random(seed)
-        self._job_ids = ["job_1"]
+        self._job_ids, self._batch_ids = ["job_1"], ["job_1"]
         self._operations = [
             (method.upper(), path, operation)
             for path, methods in document["paths"].items()
@@ -88,6 +89,9 @@ class Maker:
         job_id = answer.get("id", answer.get("job_id")) if isinstance(answer, dict) else None
         if isinstance(job_id, str) and job_id.startswith("job_"):
             self._job_ids = [*self._job_ids[-19:], job_id]
+            progress = answer.get("progress")
+            if isinstance(progress, dict) and "items_total" in progress:
+                self._batch_ids = [*self._batch_ids[-19:], job_id]
 
     def shot(self) -> Shot:
         pick = self._random
@@ -114,7 +118,8 @@ class Maker:
 
     def _path(self, template: str) -> str:
         pick, path = self._random, template
-        known = {"job_id": self._job_ids, "model": MODELS, "voice_id": VOICES, "name": VOICES, "index": ("0", "1", "2")}
+        job_ids = self._batch_ids if "/items/" in template else self._job_ids
+        known = {"job_id": job_ids, "model": MODELS, "voice_id": VOICES, "name": VOICES, "index": ("0", "1", "2")}
         while "{" in path:
             before, _, rest = path.partition("{")
             name, _, rest = rest.partition("}")
@@ -127,6 +132,19 @@ class Maker:
         pick = self._random
         kind = pick.choice(list(content))
         known = self._properties(content[kind]["schema"])
+        fields = self._meant_fields(known)
+        if kind == "application/json":
+            return json.dumps(fields).encode(), kind
+        clip = next((name for name in known if name in {"voice_file", "audio_sample"}), None)
+        files = [] if clip is None else [(clip, GOOD_CLIP)]
+        if "voice_latent" in known and pick.random() < 0.3:
+            files.append(("voice_latent", npy_bytes()))
+        parts = [self._plain_part(name, _as_text(value)) for name, value in fields.items()]
+        parts += [self._plain_part(name, data, pick.choice(FILE_NAMES[:3])) for name, data in files]
+        return b"--b\r\n" + b"\r\n--b\r\n".join(parts) + b"\r\n--b--\r\n", "multipart/form-data; boundary=b"
+
+    def _meant_fields(self, known: dict[str, Any]) -> dict[str, Any]:
+        pick = self._random
         fields: dict[str, Any] = {}
         for name, about in known.items():
             if name in {"text", "input"}:
@@ -141,15 +159,14 @@ class Maker:
                 fields[name] = True
             elif pick.random() < 0.2 and name not in _NOT_ALONE:
                 fields |= self._fitting(name, about)
-        if kind == "application/json":
-            return json.dumps(fields).encode(), kind
-        clip = next((name for name in known if name in {"voice_file", "audio_sample"}), None)
-        files = [] if clip is None else [(clip, GOOD_CLIP)]
-        if "voice_latent" in known and pick.random() < 0.3:
-            files.append(("voice_latent", npy_bytes()))
-        parts = [self._plain_part(name, str(value).encode()) for name, value in fields.items()]
-        parts += [self._plain_part(name, data, pick.choice(FILE_NAMES[:3])) for name, data in files]
-        return b"--b\r\n" + b"\r\n--b\r\n".join(parts) + b"\r\n--b--\r\n", "multipart/form-data; boundary=b"
+        if "items" in known and pick.random() < _BATCHES:
+            text, count = fields.pop("text"), pick.choice((1, 2, 3))
+            fields["items"] = [self._item(text) for _ in range(count)]
+        return fields
+
+    def _item(self, text: str) -> object:
+        pick = self._random
+        return pick.choice((text, {"text": text}, {"text": text, "voice_id": pick.choice(VOICES[:2])}))
 
     def _fitting(self, name: str, about: dict[str, Any]) -> dict[str, Any]:
         pick = self._random
@@ -259,3 +276,7 @@ class Maker:
                 b"[" * 2000 + data,
             )
         )
+
+
+def _as_text(value: object) -> bytes:
+    return (json.dumps(value) if isinstance(value, list) else str(value)).encode()

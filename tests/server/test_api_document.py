@@ -47,6 +47,22 @@ def test_every_operation_has_a_name_of_its_own_and_a_sentence(document: dict):
     assert [o["operationId"] for o in found if not o.get("summary")] == []
 
 
+def test_a_job_needs_a_text_or_items_and_the_service_agrees(client: FlaskClient, document: dict):
+    for name in ("JobBody", "JobForm"):
+        body = document["components"]["schemas"][name]
+        assert body["oneOf"] == [{"required": ["text"]}, {"required": ["items"]}]
+        assert "text" not in body.get("required", [])
+    item = body["properties"]["items"]["items"]["oneOf"]
+    assert [each["type"] for each in item] == ["string", "object"]
+
+    def status(**fields: object) -> int:
+        return client.post("/api/v1/jobs", json=fields).status_code
+
+    assert status(text="a") == status(items=["a", {"text": "b"}]) == 202
+    assert {status(), status(items=[]), status(items=[{}]), status(items=[""]), status(items=["a"] * 1001)} == {422}
+    assert status(text="a", items=["b"]) == 400
+
+
 def test_every_error_is_documented_at_some_route_and_in_the_catalogue(document: dict):
     told = " ".join(
         response.get("description", "") for _, _, o in operations(document) for response in o["responses"].values()
