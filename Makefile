@@ -53,7 +53,7 @@ evaluate: setup  ## judge mini on held-out speech, fill docs/mini.md; fails unde
 	$(PY) scripts/evaluate.py checkpoints/mini --card docs/mini.md
 
 bench-longpoll: setup  ## 1,000 long-polls on two processes: all answered, and how soon
-	$(PY) scripts/bench_longpoll.py --check
+	$(PY) -m scripts.bench_longpoll --check
 
 fuzz: setup  ## 20,000 requests nobody meant, at the real API with a stand-in for the worker; minutes
 	$(PY) scripts/fuzz.py --requests $${REQUESTS:-20000}

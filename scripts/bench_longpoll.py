@@ -13,28 +13,23 @@ import argparse
 import asyncio
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from cli.embedded_redis import embedded_redis, server_binary
-from cli.ports import free_port
 from contract.errors import ServiceError
 from contract.schemas import AudioFormat, Job, JobResult, Priority, SpeechRequest, WorkerState, new_id
-from contract.settings import load_settings
 from contract.stores.interfaces import Stores
 from contract.stores.jobs import Claim
-from contract.stores.opening import open_stores
+from scripts.api_process import api_process
 
-ROOT = Path(__file__).resolve().parent.parent
 MOST_P99_S = 0.1
 WAIT_S = 120
 BESIDE = ("/health", "/api/v1/capacity", "/api/v1/jobs?limit=5")
@@ -196,41 +191,13 @@ async def answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 @contextmanager
 def service(folder: Path, processes: int) -> Iterator[tuple[int, Stores]]:
     """Redis and the API on free ports, and the stores beside them."""
-    redis_port, port = free_port(), free_port()
-    for name in ("api.yaml", "model.yaml"):
-        (folder / name).write_text("{}\n")
-    environ = {name: value for name, value in os.environ.items() if "MEGATTS3" not in name and "REDIS" not in name}
-    environ |= {
-        "MEGATTS3_REDIS_URL": f"redis://127.0.0.1:{redis_port}",
-        "MEGATTS3_HOST": "127.0.0.1",
-        "MEGATTS3_PORT": str(port),
-        "MEGATTS3_WORKERS": str(processes),
-        "MEGATTS3_STORAGE_DIR": str(folder / "storage"),
-        "MEGATTS3_LOG_DIR": str(folder / "logs"),
-        "MEGATTS3_RATE_LIMIT_ENABLED": "false",
-        "MEGATTS3_METRICS_PORT": "0",
-        "MEGATTS3_API_CONFIG": str(folder / "api.yaml"),
-        "MEGATTS3_MODEL_CONFIG": str(folder / "model.yaml"),
-    }
-    redis = embedded_redis(server_binary(), port=redis_port, data_dir=folder / "redis", log_path=folder / "redis.log")
-    gunicorn = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "configs" / "gunicorn.py")]
-    started: list[subprocess.Popen[bytes]] = []
-    with ExitStack() as logs:
-        try:
-            for name, command in (("redis", list(redis.argv)), ("api", gunicorn)):
-                log = logs.enter_context((folder / f"{name}.log").open("wb"))
-                started.append(subprocess.Popen(command, env=environ, cwd=ROOT, stdout=log, stderr=log))
-            stores = open_stores(load_settings(environ=environ))
-            worker = WorkerState(
-                name="bench", pid=1, host="bench", device="cpu", precision="fp32", ready=True, checkpoint="mini",
-                revision="r1", encoder_available=True,
-            )  # fmt: skip
-            stand_up(port, stores, worker)
-            yield port, stores
-        finally:
-            for process in reversed(started):
-                process.terminate()
-                process.wait(30)
+    with api_process(folder, processes) as api:
+        worker = WorkerState(
+            name="bench", pid=1, host="bench", device="cpu", precision="fp32", ready=True, checkpoint="mini",
+            revision="r1", encoder_available=True,
+        )  # fmt: skip
+        stand_up(api.port, api.stores, worker)
+        yield api.port, api.stores
 
 
 def stand_up(port: int, stores: Stores, worker: WorkerState) -> None:

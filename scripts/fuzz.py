@@ -12,7 +12,6 @@ import argparse
 import base64
 import http.client
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -33,13 +32,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "server")]
 import redis  # noqa: E402
 from api_service import WORKER, FakeWorker, until, voice_record  # noqa: E402
 
-from cli.embedded_redis import server_binary  # noqa: E402
-from cli.ports import free_port  # noqa: E402
 from contract.errors import ServiceError  # noqa: E402
 from contract.queues import QueueName, TaskName, broker_url  # noqa: E402
 from contract.settings import load_settings  # noqa: E402
 from contract.stores.interfaces import Stores  # noqa: E402
-from contract.stores.opening import open_stores  # noqa: E402
+from scripts.api_process import api_process  # noqa: E402
 from scripts.fuzz_requests import Maker, Shot  # noqa: E402
 
 ANSWER_WITHIN_S = 30.0
@@ -161,48 +158,13 @@ class Target:
 
 @contextmanager
 def service(folder: Path, processes: int) -> Iterator[Target]:
-    redis_port, port, log = free_port(), free_port(), folder / "gunicorn.log"
-    command = [
-        str(server_binary()),
-        "--port",
-        str(redis_port),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--dir",
-        str(folder),
-    ]
-    redis = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    for name in ("api.yaml", "model.yaml"):
-        (folder / name).write_text("")
-    environ = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("MEGATTS3_")},
-        "MEGATTS3_REDIS_URL": f"redis://127.0.0.1:{redis_port}",
-        "MEGATTS3_HOST": "127.0.0.1",
-        "MEGATTS3_PORT": str(port),
-        "MEGATTS3_WORKERS": str(processes),
-        "MEGATTS3_STORAGE_DIR": str(folder / "storage"),
-        "MEGATTS3_LOG_DIR": str(folder / "logs"),
-        "MEGATTS3_RATE_LIMIT_ENABLED": "false",
-        "MEGATTS3_SYNC_WAIT": "20",
-        "MEGATTS3_API_CONFIG": str(folder / "api.yaml"),
-        "MEGATTS3_MODEL_CONFIG": str(folder / "model.yaml"),
-    }
-    with log.open("wb") as output:
-        gunicorn = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "configs" / "gunicorn.py")]
-        process = subprocess.Popen(gunicorn, env=environ, cwd=ROOT, stdout=output, stderr=output)
-    try:
-        stores = open_stores(load_settings(environ=environ))
-        until(lambda: up(f"127.0.0.1:{port}"), timeout_s=120)
+    with api_process(folder, processes, {"MEGATTS3_SYNC_WAIT": "20"}) as api:
+        address = f"127.0.0.1:{api.port}"
+        until(lambda: up(address), timeout_s=120)
         for voice_id in ("default", "voice_001"):
-            stores.voices.create(voice_record(voice_id), replace=True)
-        stores.workers.heartbeat(WORKER, ttl_s=100_000)
-        yield Target(f"127.0.0.1:{port}", process.pid, log, stores, environ["MEGATTS3_REDIS_URL"])
-    finally:
-        for each in (process, redis):
-            each.terminate()
-            each.wait(60)
+            api.stores.voices.create(voice_record(voice_id), replace=True)
+        api.stores.workers.heartbeat(WORKER, ttl_s=100_000)
+        yield Target(address, api.pid, api.log, api.stores, api.redis_url)
 
 
 def up(address: str) -> bool:

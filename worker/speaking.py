@@ -16,6 +16,7 @@ from contract.telemetry import event_log
 from contract.tracing import Tracing
 from megatts3.api import Passage, SegmentResult, VoicePrompt
 from megatts3.errors import Cancelled
+from worker.cached_sound import cached_sound
 from worker.clocks import Clocks
 from worker.company import Company
 from worker.encoding import encode_waveform, join_segments
@@ -27,7 +28,7 @@ from worker.leases import Lease, LeaseKeeper
 from worker.manuscript import Manuscript, manuscript_of, read_lines
 from worker.outcomes import Outcomes
 from worker.speech_engine import RunningRequest, SpeechEngine
-from worker.spoken_times import times_of, times_of_plan
+from worker.spoken_times import times_of
 from worker.spreading import Spreader
 from worker.stages import Stages
 from worker.streaming import OutgoingAudio
@@ -196,22 +197,14 @@ class Speaker:
             raise ServiceError(ErrorCode.DEADLINE_EXCEEDED)
 
     def _cached(self, job: Job, began_s: float, company: ExitStack) -> JobResult | None:
-        """Audio another job of the same fingerprint left while this one waited.
-
-        Planned once more for its times, which gives the same as when it was spoken, at a fraction of the work.
-        """
-        if job.fingerprint is None or not job.request.cache:
-            return None
-        found = self._stores.audio_cache.get(job.fingerprint)
+        """Audio another job of the same fingerprint left while this one waited."""
+        stores, engine, prompts = self._stores, self._engine, self._prompts
+        found = cached_sound(job, job.fingerprint, stores=stores, engine=engine, prompts=prompts)
         if found is None:
             return None
-        voice = self._prompts.of_job(job)
-        plan = self._engine.plan(job.request.text, voice, to_sampling_params(job.request, seed=seed_of(job, voice)))
         company.close()  # storing it may take its time
-        sound = Sound.of_bytes(found.data, found.duration_s, found.sample_rate)
-        return self._kept(
-            job, sound, Told(self._clocks.measure_s() - began_s, from_cache=True, times=times_of_plan(plan))
-        )
+        sound, times = found
+        return self._kept(job, sound, Told(self._clocks.measure_s() - began_s, from_cache=True, times=times))
 
     def _kept(self, job: Job, sound: Sound, told: Told) -> JobResult:
         blob = blob_keys.job_audio(job.work_id, job.request.response_format)

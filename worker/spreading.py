@@ -16,22 +16,22 @@ from contract.schemas import Item, ItemState, Job, JobResult, JobStatus
 from contract.stores.interfaces import Stores
 from contract.telemetry import event_log
 from megatts3.errors import Cancelled, MegaTTS3Error
+from worker.cached_sound import cached_sound
 from worker.clocks import Clocks
 from worker.company import Company
 from worker.fan_out import FanOut, Links
 from worker.item_texts import ItemTexts, own_failure
 from worker.joining import Duties, Joining, OneText
-from worker.keeping import Keeper, Sound, Told
+from worker.keeping import Keeper, Told
 from worker.leases import Lease, LeaseKeeper
 from worker.manuscript import Line, Manuscript, manuscript_of, read_lines
 from worker.manuscripts import Manuscripts
 from worker.outcomes import Outcomes
 from worker.part import Part
 from worker.speech_engine import SpeechEngine
-from worker.spoken_times import times_of_plan
 from worker.stages import Stages
 from worker.streaming import OutgoingAudio
-from worker.translate import seed_of, to_sampling_params
+from worker.translate import seed_of
 from worker.voices import VoicePrompts
 
 log = event_log(__name__)
@@ -166,16 +166,13 @@ class Spreader:
     def _cached(self, index: int, item: Item, job: Job) -> JobResult | None:
         """Audio that an equal request left."""
         began_s = self._clocks.measure_s()
-        if item.fingerprint is None or not item.request.cache:
-            return None
-        found = self._stores.audio_cache.get(item.fingerprint)
+        stores, engine, prompts = self._stores, self._engine, self._prompts
+        found = cached_sound(job, item.fingerprint, stores=stores, engine=engine, prompts=prompts)
         if found is None:
             return None
-        voice = self._prompts.of_job(job)
-        plan = self._engine.plan(item.request.text, voice, to_sampling_params(item.request, seed=seed_of(job, voice)))
+        sound, times = found
         blob = blob_keys.item_audio(job.work_id, index, item.request.response_format)
-        told = Told(self._clocks.measure_s() - began_s, from_cache=True, times=times_of_plan(plan))
-        sound = Sound.of_bytes(found.data, found.duration_s, found.sample_rate)
+        told = Told(self._clocks.measure_s() - began_s, from_cache=True, times=times)
         return self._keeper.keep(blob, blob_keys.item_timestamps(job.work_id, index), sound, item.request, told)
 
     def kept(self, job: Job) -> Manuscript | None:
