@@ -47,6 +47,9 @@ class JobBodySchema(JobSchema):
 
 
 class JobFormSchema(JobBodySchema):
+    items = fields.Raw(
+        metadata={"type": "string", "contentMediaType": "application/json", "description": "As of JSON, in one part"}
+    )
     voice_file = fields.Raw(metadata=_CLIP)
     voice_latent = fields.Raw(metadata=_LATENT)
 
