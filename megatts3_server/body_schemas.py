@@ -47,8 +47,8 @@ class JobBodySchema(JobSchema):
 
 
 class JobFormSchema(JobBodySchema):
-    items = fields.Raw(
-        metadata={"type": "string", "contentMediaType": "application/json", "description": "As of JSON, in one part"}
+    items = fields.Raw(  # type: ignore[assignment] # a form has no lists of objects
+        metadata={"type": "string", "description": "As in a body of JSON, as JSON in one part"}
     )
     voice_file = fields.Raw(metadata=_CLIP)
     voice_latent = fields.Raw(metadata=_LATENT)

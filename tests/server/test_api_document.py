@@ -52,7 +52,7 @@ def test_a_job_needs_a_text_or_items_and_the_service_agrees(client: FlaskClient,
         body = document["components"]["schemas"][name]
         assert body["oneOf"] == [{"required": ["text"]}, {"required": ["items"]}]
         assert "text" not in body.get("required", [])
-    assert body["properties"]["items"]["contentMediaType"] == "application/json"  # a form has no lists of objects
+    assert body["properties"]["items"]["type"] == "string"  # a form has no lists of objects
     item = document["components"]["schemas"]["JobBody"]["properties"]["items"]["items"]["oneOf"]
     assert [each["type"] for each in item] == ["string", "object"]
 
