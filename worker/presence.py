@@ -69,7 +69,7 @@ class Presence:
             capabilities=tuple(name for name in ABILITIES if getattr(capabilities, name, False)),
             reads=readable_formats(),
             writes=writable_formats(),
-            max_rows=self._engine.rows_per_step,
+            max_rows=self._engine.rows_at_once,
             active_jobs=self._leases.held,
             active_rows=self._engine.active_rows + self._engine.queued,
             rtf=self._throughput.rtf,

@@ -60,7 +60,7 @@ class SpeechEngine(Protocol):
     def revision(self) -> str: ...
 
     @property
-    def rows_per_step(self) -> int:
+    def rows_at_once(self) -> int:
         """Most segments that are computed at the same time."""
         ...
 

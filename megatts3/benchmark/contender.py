@@ -63,6 +63,7 @@ class OneAtATime:
         self.name = name
         self.counters = Counters()
         self._speak = speak
+        self._threads = torch.get_num_threads()
         self._waiting: queue.SimpleQueue[tuple[BenchRequest, _Answer] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name=f"bench-{name}", daemon=True)
         self._thread.start()
@@ -81,6 +82,7 @@ class OneAtATime:
 
     def _serve(self) -> None:
         while (asked := self._waiting.get()) is not None:
+            torch.set_num_threads(self._threads)  # in part the whole process's; an engine's lanes leave fewer behind
             request, said = asked
             error: Exception | None = None
             try:

@@ -23,6 +23,7 @@ class EngineConfig:
     max_latent_frames: most latent frames of a step's rows, padding included; None for no bound
     max_segments:      segments in the engine, running ones included, before EngineFull
     threads:           CPU threads of tensor work; None leaves the choice to torch
+    lanes:             steps that run side by side; None for one, or one a thread on a CPU whose start has a budget
     forward:           rows laid end to end ("packed") or side by side with padding; "auto" is what suits the device
     max_padding:       largest share of a padded forward that may be padding, as long as rows can be left waiting
     cache_bytes:       for what depends on a voice alone
@@ -37,6 +38,7 @@ class EngineConfig:
     max_latent_frames: int | None = None
     max_segments: int | None = None
     threads: int | None = None
+    lanes: int | None = None
     forward: Forward = "auto"
     max_padding: float = 0.05
     cache_bytes: int = 256 * 2**20
@@ -51,7 +53,7 @@ class EngineConfig:
         if self.pronunciation not in ("auto", "network", "dictionary"):
             wrong = f"{self.pronunciation!r} is not auto, network or dictionary"
             raise ConfigError("engine", "pronunciation", wrong)
-        for name in ("max_rows", "max_active", "max_latent_frames", "max_segments", "threads"):
+        for name in ("max_rows", "max_active", "max_latent_frames", "max_segments", "threads", "lanes"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError("engine", name, f"{value} is not positive")

@@ -19,6 +19,7 @@ class Counters:
     turns:     of the loop with something to do
     step_s, prepare_s, decode_s: seconds inside forwards, inside preparing, inside decoding
     scheduler_s: seconds of the loop's turns outside the three: choosing rows, building batches, handing out
+    Where lanes share the processor, each one's seconds count by its share: together they are at most the clock's.
     """
 
     steps: int = 0

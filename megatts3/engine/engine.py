@@ -1,8 +1,8 @@
-"""submit(), cancel, step(), and the loop's thread: the heart of the product.
+"""submit(), cancel, step(), and the lanes' threads: the heart of the product.
 
-All tensor work is done by one thread.  Callers' threads run the text front end and decode audio,
-hand work in under a lock, and wait on their Submission.  Cancelling and deadlines are looked at
-between two steps.
+All tensor work is done by the lanes: one thread on a GPU, one a core on a processor.  Callers' threads run the text
+front end and decode audio, hand work in under a lock, and wait on their Submission.  Cancelling and deadlines are
+looked at between two steps.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from megatts3.engine.calibration import choose_rows
 from megatts3.engine.config import EngineConfig
 from megatts3.engine.counters import Counters
 from megatts3.engine.forward_choice import choose_forward
+from megatts3.engine.lanes import choose_lanes, lanes_of
 from megatts3.engine.loop import Loop
 from megatts3.engine.mailbox import Mailbox
 from megatts3.engine.open_requests import OpenRequest, OpenRequests
@@ -51,6 +52,7 @@ log = logging.getLogger(__name__)
 
 PREPARE_TOGETHER = 8  # segments whose durations are found in one batch: small products cost hardly more for eight
 CONDITION_TOGETHER_ON_GPU = 8
+_LOOK_AGAIN_S = 0.5  # a lane that rests looks so often for what is late or was given up
 _WARM_UP_TEXT = "你好。Hello."
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -75,7 +77,7 @@ class Engine:
         self._open = OpenRequests(self.config.max_segments)
         self._voices = VoiceStates(networks, max_bytes=self.config.cache_bytes)
         self._draining = False
-        self._busy_since: float | None = None  # on our clock; the loop's alone to write
+        self._busy_since: dict[int, float] = {}  # by lane, on our clock; each lane's own to write
         self._death: str | None = None
         self._thread: threading.Thread | None = None
         self._loop: Loop | None = None
@@ -88,11 +90,13 @@ class Engine:
         forward = choose_forward(self._networks, config)
         calibrated = choose_rows(self._networks, forward, config, timer=self._timer)
         is_cuda = self._networks.device.type == "cuda"
+        lanes = choose_lanes(self._networks, config)
         return Loop(
-            Runner(self._networks, forward, timer=self._timer),
+            lanes_of(Runner(self._networks, forward, timer=self._timer), lanes),
             self._voices,
             Scheduler(
                 max_rows=calibrated.rows,
+                lanes=lanes,
                 max_active=config.max_active,
                 max_latent_frames=calibrated.latent_frames,
                 cost=calibrated.cost,
@@ -102,6 +106,8 @@ class Engine:
             condition_together=CONDITION_TOGETHER_ON_GPU if is_cuda else 1,
             clock=self.clock,
             timer=self._timer,
+            threads=None if lanes == 1 else torch.get_num_threads(),
+            wake=self._mailbox.wake,
         )
 
     @classmethod
@@ -139,18 +145,18 @@ class Engine:
 
     @property
     def stalled_s(self) -> float:
-        """How long the loop has been at one thing, a step or one call between steps; 0 when it waits for work.
+        """How long a lane has been at one thing, a step or one call between steps; 0 when all wait for work.
 
         A step takes seconds at most.  One that never ends (a device that hangs) ends nothing by itself: whoever runs
         this process watches this figure and starts another.
         """
-        since = self._busy_since
+        since = min(list(self._busy_since.values()), default=None)
         return 0.0 if since is None else max(0.0, self.clock() - since)
 
     @property
-    def rows_per_step(self) -> int:
-        """Most rows that share a step on this machine."""
-        return self._loop.scheduler.max_rows if self._loop else self.config.max_rows
+    def rows_at_once(self) -> int:
+        """Most rows that are computed at the same time on this machine."""
+        return self._loop.scheduler.places if self._loop else self.config.max_rows
 
     @property
     def counters(self) -> Counters:
@@ -158,7 +164,7 @@ class Engine:
 
     @property
     def queued(self) -> int:
-        """Segments that the loop has taken in and that do not run yet."""
+        """Segments that were taken in and do not run yet."""
         return self._loop.scheduler.queued if self._loop else 0
 
     @property
@@ -168,16 +174,16 @@ class Engine:
     # ---- its life
 
     def start(self) -> None:
-        """Start the loop's thread; once."""
+        """Start the lanes; once."""
         if self._thread is not None:
             raise RuntimeError("the engine was started before")
         self._thread = threading.Thread(target=self._run, name="engine-loop", daemon=True)
         self._thread.start()
 
     def stop(self, *, drain: bool = False, timeout_s: float | None = 60.0) -> None:
-        """Take no more work and end the loop; returns when it has ended, or after `timeout_s`.
+        """Take no more work and end the lanes; returns when they have ended, or after `timeout_s`.
 
-        drain: finish what was submitted; otherwise it fails with EngineStopped after the present step
+        drain: finish what was submitted; otherwise it fails with EngineStopped after the present steps
         """
         self._draining = drain
         self._mailbox.close()
@@ -250,50 +256,66 @@ class Engine:
             raise
         return submission
 
-    def step(self) -> None:
-        """Take in what arrived and do one turn of the loop.
+    def step(self, lane: int = 0) -> bool:
+        """Take in what arrived and do one turn of a lane; False where there was nothing to do.
 
-        The thread's own; a test may call it instead of `start()`.
+        The threads' own; a test may call it instead of `start()`.
         """
         if self._loop is None:
             self._loop = self._build()
-        for arrived in self._mailbox.empty(after_each=self._note_progress):
-            if isinstance(arrived, VoiceOrder):
-                self._loop.voice_making.add(arrived)
-            else:
-                self._loop.take_in(arrived)
-        self._loop.turn()
+        for arrived in self._mailbox.empty(after_each=lambda: self._note_progress(lane)):
+            self._loop.take_in(arrived)
+        return self._loop.turn(lane)
 
-    # ---- the loop's thread
+    # ---- the lanes' threads
 
     def _run(self) -> None:
+        """The first lane's thread, which outlasts the others."""
+        others: list[threading.Thread] = []
         try:
             self._loop = self._build()
-            while self._has_work():
-                self._note_progress()
-                try:
-                    self.step()
-                except DeviceLost as error:
-                    self._death = error.reason
-                    log.exception("engine_device_lost")
-                    return
-                except Exception as error:
-                    log.exception("engine_step_failed")
-                    self._fail_all(type(error).__name__)
-                self._busy_since = None
+            others = [
+                threading.Thread(target=self._serve, args=(lane.number,), name=f"engine-{lane.number}", daemon=True)
+                for lane in self._loop.lanes[1:]
+            ]
+            for other in others:
+                other.start()
+            self._serve(0)
         finally:
+            self._mailbox.close()
+            for other in others:
+                other.join()
             self._end()
 
-    def _note_progress(self) -> None:
-        self._busy_since = self.clock()
+    def _serve(self, lane: int) -> None:
+        assert self._loop is not None
+        while not self._is_over():
+            seen, has_worked = self._mailbox.changes, False
+            self._note_progress(lane)
+            try:
+                has_worked = self.step(lane)
+            except DeviceLost as error:
+                self._death = error.reason
+                log.exception("engine_device_lost")
+                self._mailbox.close()
+            except Exception as error:
+                log.exception("engine_step_failed")
+                self._fail_all(type(error).__name__)
+            self._busy_since.pop(lane, None)
+            if not has_worked:
+                self._mailbox.wait(seen, None if self._loop.is_idle else _LOOK_AGAIN_S)
+        self._loop.leave(lane)
+        self._mailbox.wake()  # those that rest are over, too
 
-    def _has_work(self) -> bool:
-        """Wait for something to do.  False when the loop is to end."""
-        if self._loop is None or self._loop.is_idle:
-            self._mailbox.wait()
-        return not self._mailbox.is_closed or (
-            self._draining and (bool(self._open) or not (self._loop is None or self._loop.voice_making.is_idle))
-        )
+    def _note_progress(self, lane: int) -> None:
+        self._busy_since[lane] = self.clock()
+
+    def _is_over(self) -> bool:
+        """Whether a lane is to end: no more is taken, and what was taken is done where that was asked for."""
+        if not self._mailbox.is_closed:
+            return False
+        is_working = bool(self._open) or not (self._loop is None or self._loop.preparing.voices_made.is_idle)
+        return self._death is not None or not (self._draining and is_working)
 
     def _end(self) -> None:
         """Nothing will run any more: say so to everybody who waits."""
@@ -302,7 +324,7 @@ class Engine:
             if isinstance(arrived, VoiceOrder):
                 arrived.answer.set_exception(EngineStopped())
         if self._loop is not None:
-            self._loop.voice_making.end()
+            self._loop.preparing.voices_made.end()
         for request_id in self._open.ids():
             error = DeviceLost(self._death) if self._death else EngineStopped()
             if (opened := self._open.remove(request_id)) is not None:

@@ -56,8 +56,8 @@ def choose_forward(networks: Networks, config: EngineConfig) -> Forward:
         makes["recorded"] = lambda: PaddedForward(dit, graphed, round_frames)
     if config.forward == "packed" or (config.forward == "auto" and not is_cuda):
         if dtype != torch.float32 and not is_cuda:  # there the fused kernel is no faster than in float32
-            makes["packed, plain attention"] = lambda: PackedForward(dit, dtype, plain_attention)
-        makes["packed"] = lambda: PackedForward(dit, dtype, fused_attention)
+            makes["packed, plain attention"] = lambda: PackedForward.of(dit, dtype, plain_attention)
+        makes["packed"] = lambda: PackedForward.of(dit, dtype, fused_attention)
     for name, make in makes.items():
         if (found := _checked(name, make, plain, networks)) is not None:
             log.info("forward_chosen name=%r", name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from functools import partial
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 import torch
 
@@ -47,6 +47,10 @@ class Forward(Protocol):
 
     def forget_rows(self) -> None:
         """Let go of the rows that were last seen."""
+        ...
+
+    def another(self) -> Forward:
+        """One more of the same weights, for another thread."""
         ...
 
 
@@ -89,8 +93,12 @@ class PackedForward:
 
     pads = False
 
-    def __init__(self, dit: DiffusionTransformer, dtype: torch.dtype, attention: Attention) -> None:
-        self._dit, self._packed = dit, PackedDiT(dit, dtype, attention)
+    @classmethod
+    def of(cls, dit: DiffusionTransformer, dtype: torch.dtype, attention: Attention) -> Self:
+        return cls(dit, PackedDiT(dit, dtype, attention))
+
+    def __init__(self, dit: DiffusionTransformer, packed: PackedDiT) -> None:
+        self._dit, self._packed = dit, packed
         self._times: Recent[list[RowTime]] = Recent(_GRIDS_KEPT)
         self._kept: _Kept[PackedRows] = _Kept()
 
@@ -107,6 +115,9 @@ class PackedForward:
 
     def forget_rows(self) -> None:
         self._kept.clear()
+
+    def another(self) -> PackedForward:
+        return PackedForward(self._dit, self._packed)
 
     def _of_grid(self, grid: TimeGrid) -> list[RowTime]:
         return self._times.get(grid, lambda: RowTime.of_grid(grid_modulations(self._dit, grid)))
@@ -143,6 +154,9 @@ class PaddedForward:
 
     def forget_rows(self) -> None:
         self._kept.clear()
+
+    def another(self) -> PaddedForward:
+        return PaddedForward(self._dit, self._velocity, self._bucket)
 
     def _frames(self, rows: Sequence[RowState]) -> int:
         return self._bucket(max(row.latent_frames for row in rows))

@@ -1,47 +1,45 @@
-"""One turn of the engine: who goes on, what is prepared, one step, what is finished.  One thread's own.
+"""One turn of a lane: who goes on, what is prepared, one step, what is finished.
 
-Between two steps cancels and deadlines are obeyed; preparing takes its turn in slices, so that rows that run wait
-for it no longer than a part of a step.
+Between two steps cancels and deadlines are obeyed.  A lane holds the loop's lock while it decides and gives it up
+while tensors are at work: what is decided is one lane's at a time, what is computed is done side by side.
 """
 
 from __future__ import annotations
 
-import math
+import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import torch
 
 from megatts3.engine.counters import Counters
 from megatts3.engine.fair_share import FairShare
-from megatts3.engine.preparation import Order, Preparation
+from megatts3.engine.preparing import Preparing
 from megatts3.engine.request import Priority, SegmentResult, SegmentTimes
-from megatts3.engine.row_failure import as_row_failure, is_fatal
 from megatts3.engine.scheduler import Batch, Row, Scheduler, Ticket
-from megatts3.engine.voice_making import VoiceMaking
-from megatts3.errors import Cancelled, DeadlineExceeded, DeviceLost, EngineStopped, MegaTTS3Error
+from megatts3.engine.voice_making import VoiceOrder
+from megatts3.errors import Cancelled, DeadlineExceeded, EngineStopped, MegaTTS3Error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from megatts3.audio.waveform import Waveform
     from megatts3.engine.batch import RowState
+    from megatts3.engine.lanes import Lane
     from megatts3.engine.open_requests import OpenRequest, OpenRequests
-    from megatts3.engine.runner import Runner
     from megatts3.engine.voice_states import VoiceStates
 
 _PHONE_S = 0.09  # of speech per phone, roughly: when a request's later segments will be wanted
-_SLICE_OF_STEP = 0.25  # so much of a step's time may go into preparing while there is enough to run …
-_SLICE_WITH_ROOM = 1.0  # … and so much while the step has room for more rows
-_SLICE_S = 0.005  # and always so much
-_AHEAD_STEPS = 8  # before a place falls free the next row for it is prepared; sooner it would delay those that run
 _AFTER_SHORTAGE = 0.8  # of the frames for which memory was short: how many a step may have from then on
 
 
 class Loop:
-    """Everything that the loop's thread alone changes."""
+    """Everything that the lanes change.  Public methods take the lock; the others expect it to be held."""
 
     def __init__(
         self,
-        runner: Runner,
+        lanes: Sequence[Lane],
         voices: VoiceStates,
         scheduler: Scheduler[RowState],
         open_requests: OpenRequests,
@@ -50,22 +48,46 @@ class Loop:
         condition_together: int,
         clock: Callable[[], float],
         timer: Callable[[], float] = time.perf_counter,
+        threads: int | None = None,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
-        """prepare_together: segments whose durations are found in one batch;  condition_together: likewise"""
-        self.runner, self.scheduler, self.counters = runner, scheduler, Counters()
-        self._voices, self._open, self._clock, self._timer = voices, open_requests, clock, timer
-        self._prepare_together, self._condition_together = prepare_together, condition_together
-        self.voice_making = VoiceMaking(runner.networks)
-        self._preparations: list[Preparation] = []
+        """prepare_together: segments whose durations are found in one batch;  condition_together: likewise
+        threads: for the lanes to share, None to leave threads alone;  wake: lanes that rest shall look again
+        """
+        self.lanes, self.scheduler, self.counters = tuple(lanes), scheduler, Counters()
+        self._open, self._clock, self._timer = open_requests, clock, timer
+        self._threads, self._wake = threads, wake
+        self._lock = threading.Lock()
+        self._resting: set[int] = set()  # lanes that found nothing to do
         self._shares = FairShare()
-        self._step_s = 0.0
+        self.preparing = Preparing(
+            self.lanes[0].runner.networks,
+            voices,
+            scheduler,
+            open_requests,
+            together=prepare_together,
+            condition_together=condition_together,
+            outside=self._outside,
+            fail=self._fail,
+            count=self.count,
+            clock=clock,
+            timer=timer,
+        )
 
     @property
     def is_idle(self) -> bool:
-        return self.scheduler.is_idle and self.voice_making.is_idle
+        with self._lock:
+            return self.scheduler.is_idle and self.preparing.voices_made.is_idle
 
-    def take_in(self, opened: OpenRequest) -> None:
-        """Let a request's segments queue."""
+    def take_in(self, arrived: OpenRequest | VoiceOrder) -> None:
+        """Let a request's segments queue, or a voice that is to be made."""
+        with self._lock:
+            if isinstance(arrived, VoiceOrder):
+                self.preparing.voices_made.add(arrived)
+            else:
+                self._take_in(arrived)
+
+    def _take_in(self, opened: OpenRequest) -> None:
         request = opened.request
         if self._open.get(opened.id) is not opened:  # cancelled meanwhile
             return
@@ -83,24 +105,70 @@ class Loop:
                 )
             )
 
-    def turn(self) -> None:
-        """One step of every row that is chosen, and what has to be done around it.  Raises DeviceLost."""
-        began, before = self._timer(), self.counters
+    def turn(self, number: int = 0) -> bool:
+        """One step of the rows that a lane takes, and what has to be done around it; False where it found nothing.
+
+        Raises DeviceLost.
+        """
+        with self._lock:
+            lane = self.lanes[number]
+            self._resting.discard(number)
+            has_worked = self._turn(lane)
+            if not has_worked:
+                self._resting.add(number)
+            return has_worked
+
+    def leave(self, number: int) -> None:
+        """A lane that is over does not rest."""
+        with self._lock:
+            self._resting.discard(number)
+
+    def fail(self, request_id: str, error: MegaTTS3Error) -> None:
+        """End a request without its sound."""
+        with self._lock:
+            self._fail(request_id, error)
+
+    def _turn(self, lane: Lane) -> bool:
+        began, lane.spent_s = self._timer(), 0.0
         self._let_go()
-        self._prepare()
-        batch = self.scheduler.next_batch()
-        self._denoise(batch)
+        has_prepared = self.preparing.go_on(lane, others_rest=bool(self._resting))
+        batch = self.scheduler.next_batch(lane.number)
+        if self._resting and (self.scheduler.can_be_taken or self.preparing.has_more):
+            self._wake()
+        self._denoise(lane, batch)
         if finished := self.scheduler.advance(batch):
-            self._decode(finished)
-        spent = self.counters.minus(before)
-        rest_s = self._timer() - began - spent.step_s - spent.prepare_s - spent.decode_s
-        self.count(turns=1, scheduler_s=max(0.0, rest_s))
+            self._decode(lane, finished)
+        if has_worked := has_prepared or bool(batch):
+            rest_s = max(0.0, self._timer() - began - lane.spent_s)
+            self.count(turns=1, scheduler_s=rest_s / self._at_work)
+        return has_worked
+
+    @property
+    def _at_work(self) -> int:
+        """Lanes that do not rest."""
+        return max(1, len(self.lanes) - len(self._resting))
+
+    @contextmanager
+    def _outside(self, lane: Lane, counted: str | None = None) -> Iterator[None]:
+        """Tensor work: without the lock, with a share of the threads.  counted: whose seconds they are"""
+        at_work = self._at_work
+        if self._threads is not None:
+            torch.set_num_threads(max(1, self._threads // at_work))  # this thread's
+        self._lock.release()
+        began = self._timer()
+        try:
+            yield
+        finally:
+            spent_s = self._timer() - began
+            self._lock.acquire()
+            if counted is not None:
+                lane.spent_s += spent_s
+                self.count(**{counted: spent_s / at_work})
 
     def count(self, **more: float) -> None:
         self.counters = self.counters.plus(**more)
 
-    def fail(self, request_id: str, error: MegaTTS3Error) -> None:
-        """End a request without its sound."""
+    def _fail(self, request_id: str, error: MegaTTS3Error) -> None:
         if (opened := self._close(request_id)) is not None:
             opened.submission.fail(error)
             if not isinstance(error, Cancelled | EngineStopped):
@@ -108,8 +176,7 @@ class Loop:
 
     def _close(self, request_id: str) -> OpenRequest | None:
         self.scheduler.drop(request_id)
-        for preparation in self._preparations:
-            preparation.forget(request_id)
+        self.preparing.forget(request_id)
         if (opened := self._open.remove(request_id)) is not None:
             self._shares.over(opened.request.client, request_id)
         return opened
@@ -117,114 +184,33 @@ class Loop:
     def _let_go(self) -> None:
         """Drop requests that were cancelled or are late."""
         for request_id in self._open.cancelled():
-            self.fail(request_id, Cancelled(request_id))
+            self._fail(request_id, Cancelled(request_id))
         for request_id, late_s in self.scheduler.late(self._clock()).items():
-            self.fail(request_id, DeadlineExceeded(request_id, late_s))
+            self._fail(request_id, DeadlineExceeded(request_id, late_s))
 
-    # ---- preparing
-
-    def _prepare(self) -> None:
-        """Prepare until the slice is spent; with nothing to run, until something can."""
-        began = self._timer()
-        while self._begin_preparation() and not self._is_too_early():
-            self._advance_preparation()
-            spent_s = self._timer() - began
-            if self.scheduler.prepared and spent_s >= self._slice_s():
-                break
-        self._make_voices()
-        self.count(prepare_s=self._timer() - began)
-
-    def _is_too_early(self) -> bool:
-        """Whether what is next to prepare would only wait, prepared, while it had held up the rows that run."""
-        is_urgent = self.scheduler.outranks_rows(self._preparations[0].most_urgent)
-        return not is_urgent and self.scheduler.steps_to_a_place > _AHEAD_STEPS
-
-    def _make_voices(self) -> None:
-        """The same for voices: a slice while rows run, until a request arrives to be looked at otherwise."""
-        began = self._timer()
-        while not self.voice_making.is_idle:
-            self.voice_making.advance()
-            if self._timer() - began >= max(_SLICE_S, self._step_s * _SLICE_OF_STEP):
-                break
-
-    def _slice_s(self) -> float:
-        """How long preparing may go on before the next step; what is more urgent than any row is not cut short."""
-        if self._preparations and self.scheduler.outranks_rows(self._preparations[0].most_urgent):
-            return math.inf
-        has_room = self.scheduler.prepared < self.scheduler.max_rows
-        return max(_SLICE_S, self._step_s * (_SLICE_WITH_ROOM if has_room else _SLICE_OF_STEP))
-
-    def _begin_preparation(self) -> bool:
-        """See to it that there is a preparation to go on with, the most urgent one first; False for none."""
-        self._preparations = [each for each in self._preparations if not each.is_done]
-        if not self._preparations or self.scheduler.preempts(self._preparations[0].most_urgent):
-            tickets = self.scheduler.next_to_prepare(self._prepare_together)
-            orders = [order for ticket in tickets if (order := self._order(ticket)) is not None]
-            if orders:
-                preparation = Preparation(
-                    self.runner.networks,
-                    self._voices,
-                    orders,
-                    together=self._condition_together,
-                    began_at=self._clock(),
-                )
-                self._preparations.insert(0, preparation)
-        return bool(self._preparations)
-
-    def _order(self, ticket: Ticket) -> Order | None:
-        if (opened := self._open.get(ticket.request_id)) is None:
-            return None
-        request, passage = opened.request, opened.request.passage
-        return Order(
-            ticket,
-            opened.segments[ticket.index],
-            ticket.index + (passage.first if passage else 0),
-            passage.count if passage else len(opened.segments),
-            request.voice,
-            request.params,
-        )
-
-    def _advance_preparation(self) -> None:
-        preparation = self._preparations[0]
-        try:
-            prepared = preparation.advance()
-        except Exception as error:
-            self._preparations.remove(preparation)
-            if is_fatal(error):
-                raise DeviceLost(type(error).__name__) from error
-            for order in preparation.orders:
-                self.fail(order.ticket.request_id, as_row_failure(order.ticket.request_id, error))
+    def _denoise(self, lane: Lane, batch: Batch[RowState]) -> None:
+        runner = lane.runner
+        if not batch:
+            runner.forward.forget_rows()
             return
-        for order, found in prepared:
-            if isinstance(found, MegaTTS3Error):
-                self.fail(order.ticket.request_id, found)
-            else:
-                row = Row(order.ticket, found.latent_frames, found)
-                row.prepare_from, row.prepare_to = preparation.began_at, self._clock()
-                self.scheduler.ready(row)
-                self.count(prepared=1)
-
-    # ---- running
-
-    def _denoise(self, batch: Batch[RowState]) -> None:
-        runner = self.runner
         forward_s, splits = runner.forward_s, runner.splits
-        began_at = self._clock()
-        failures = runner.denoise(batch.rows)
+        began_at, at_work = self._clock(), self._at_work
+        with self._outside(lane):
+            failures = runner.denoise(batch.rows)
         ended_at = self._clock()
-        if not batch.rows:
-            return
         for row in batch.rows:
             row.steps_from = began_at if row.steps_from is None else row.steps_from
             row.steps_to = ended_at
         states = [row.payload for row in batch.rows]
-        self._step_s = runner.forward_s - forward_s
+        step_s = runner.forward_s - forward_s
+        lane.spent_s += step_s
+        self.preparing.step_s = step_s
         self.count(
             steps=1,
             row_steps=len(states),
             useful_frames=sum(state.latent_frames for state in states),
             computed_frames=runner.forward.computed_frames(states),
-            step_s=self._step_s,
+            step_s=step_s / at_work,
             splits=runner.splits - splits,
         )
         if runner.out_of_memory_frames is not None:
@@ -233,17 +219,16 @@ class Loop:
             if (opened := self._open.get(row.ticket.request_id)) is not None:
                 opened.submission.count_step()
         for row, error in failures.items():
-            self.fail(row.ticket.request_id, error)
+            self._fail(row.ticket.request_id, error)
 
     def _admit_less(self, frames: int) -> None:
         """Steps stay clearly below what was too much once; a row that alone is more still runs, alone."""
         bound, limit = max(1, int(_AFTER_SHORTAGE * frames)), self.scheduler.max_latent_frames
         self.scheduler.max_latent_frames = bound if limit is None else min(limit, bound)
 
-    def _decode(self, rows: tuple[Row[RowState], ...]) -> None:
-        began = self._timer()
-        decoded = self.runner.decode(rows)
-        self.count(decode_s=self._timer() - began)
+    def _decode(self, lane: Lane, rows: tuple[Row[RowState], ...]) -> None:
+        with self._outside(lane, "decode_s"):
+            decoded = lane.runner.decode(rows)
         for row, found in decoded.items():
             self._deliver(row, found)
 
@@ -252,7 +237,7 @@ class Loop:
         if (opened := self._open.get(request_id)) is None:
             return
         if isinstance(found, MegaTTS3Error):
-            self.fail(request_id, found)
+            self._fail(request_id, found)
             return
         segment, planned = opened.segments[index], row.payload.segment
         count = len(opened.segments)

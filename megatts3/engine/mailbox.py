@@ -1,4 +1,4 @@
-"""From callers' threads to the loop's thread: requests that arrive, and calls to be made between steps."""
+"""From callers' threads to the engine's: requests that arrive, and calls to be made between steps."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ V = TypeVar("V")
 
 
 class Mailbox(Generic[T]):
-    """Filled by any thread, emptied by one."""
+    """Filled by any thread, emptied by the lanes.  `changes` rises with whatever a lane that rests should see."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._arrived: deque[T] = deque()
         self._calls: deque[Callable[[], None]] = deque()
         self._closed = False
+        self.changes = 0
 
     @property
     def is_closed(self) -> bool:
@@ -35,7 +36,7 @@ class Mailbox(Generic[T]):
             if self._closed:
                 raise EngineStopped
             self._arrived.append(item)
-            self._changed.notify_all()
+            self._tell()
 
     def call(self, work: Callable[[], V]) -> V:
         """Have `work` done by the emptying thread, wait for it, and return or raise what it does."""
@@ -54,19 +55,28 @@ class Mailbox(Generic[T]):
             if self._closed:
                 raise EngineStopped
             self._calls.append(run)
-            self._changed.notify_all()
+            self._tell()
         return future.result()
 
     def close(self) -> None:
-        """Take nothing more, and wake the emptying thread."""
+        """Take nothing more, and wake who waits."""
         with self._changed:
             self._closed = True
-            self._changed.notify_all()
+            self._tell()
 
-    def wait(self) -> None:
-        """Wait until there is something to empty, or nothing more will be."""
+    def wake(self) -> None:
+        """Have those that wait look again."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._arrived or self._calls)
+            self._tell()
+
+    def wait(self, seen: int, timeout_s: float | None = None) -> None:
+        """Wait until there is a change that was not `seen`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.changes != seen, timeout_s)
+
+    def _tell(self) -> None:
+        self.changes += 1
+        self._changed.notify_all()
 
     def empty(self, *, after_each: Callable[[], None] = lambda: None) -> list[T]:
         """Make the calls that wait, and return what arrived.  `after_each` call it is told."""

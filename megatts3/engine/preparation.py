@@ -65,6 +65,7 @@ class Preparation:
         self._wanted: set[Ticket] = {order.ticket for order in orders}
         self._work = self._run()
         self.is_done = False
+        self.is_taken = False  # by a lane that is at it; the loop's to set
 
     @property
     def most_urgent(self) -> Ticket:

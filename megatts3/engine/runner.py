@@ -35,7 +35,7 @@ Sounds = dict["Row[RowState]", "Waveform | MegaTTS3Error"]
 
 
 class Runner:
-    """Networks at work.  Used by one thread.
+    """Networks at work.  Used by one lane.
 
     forward_s:   seconds inside forwards so far;  splits: forwards that were done again in parts
     out_of_memory_frames: the fewest latent frames a forward had when memory was short; None while it never was
@@ -46,6 +46,10 @@ class Runner:
         self.forward_s, self.splits = 0.0, 0
         self.out_of_memory_frames: int | None = None
         self._timer = timer
+
+    def another(self) -> Runner:
+        """One more for another lane."""
+        return Runner(self.networks, self.forward.another(), timer=self._timer)
 
     @torch.inference_mode()
     def denoise(self, rows: Sequence[Row[RowState]]) -> Failures:

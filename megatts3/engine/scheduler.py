@@ -2,7 +2,8 @@
 
 A segment waits to be prepared (phones → durations → conditioning), then is a row until its steps are done.
 Every step is decided anew: the rows of a batch are chosen from all that are prepared, at whatever step each is,
-so that what is urgent runs from the very next step on and others pause where they are.
+so that what is urgent runs from the very next step on and others pause where they are.  Where several lanes run
+steps side by side, a row belongs to the lane that took it until its step is done.
 
 Order inside a class is by `urgent_at_s`, the time at which the segment's sound is wanted (earliest first).  As
 time only moves on, whoever waits is overtaken by finitely many.  Interactive rows go before batch rows, but for
@@ -64,9 +65,10 @@ class Row(Generic[T]):
 
 @dataclass(frozen=True)
 class Batch(Generic[T]):
-    """Rows that run the next step together."""
+    """Rows that run a lane's next step together."""
 
     rows: tuple[Row[T], ...]
+    lane: int = 0
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -79,24 +81,30 @@ class Scheduler(Generic[T]):
         self,
         *,
         max_rows: int,
+        lanes: int = 1,
         max_active: int | None = None,
         max_latent_frames: int | None = None,
         cost: StepCost | None = None,
     ) -> None:
-        """max_rows: in a step;  max_active: prepared and unfinished, by default 4 × max_rows
+        """max_rows: in a step;  lanes: steps that run side by side
+        max_active: prepared and unfinished, by default four times as many as can run
         max_latent_frames: of a step's rows, padding included; a lone row may exceed it
         cost: what padding costs; without it rows of any lengths share a step
         """
         if max_rows < 1:
             raise ValueError(f"max_rows must be at least 1, not {max_rows}")
+        if lanes < 1:
+            raise ValueError(f"lanes must be at least 1, not {lanes}")
         self.max_rows = max_rows
-        self.max_active = max(max_rows, max_active or 4 * max_rows)
+        self.places = lanes * max_rows
+        self.max_active = max(self.places, max_active or 4 * self.places)
         self.max_latent_frames = max_latent_frames
         self.cost = cost
         self._unprepared: dict[bool, list[tuple[_Order, Ticket]]] = {False: [], True: []}  # by Ticket.is_batch
         self._preparing: dict[tuple[str, int], Ticket] = {}
         self._rows: list[Row[T]] = []
-        self._running: frozenset[Row[T]] = frozenset()
+        self._taken: dict[int, tuple[Row[T], ...]] = {}  # by lane, while it runs their step
+        self._ran_last: dict[int, tuple[Row[T], ...]] = {}  # by lane
         self._steps_without_batch_rows = 0
         self._deadlines_s: dict[str, float] = {}
 
@@ -115,8 +123,9 @@ class Scheduler(Generic[T]):
 
     @property
     def active(self) -> int:
-        """Rows that ran in the last step and are not finished."""
-        return sum(row in self._running for row in self._rows)
+        """Rows that ran in the last step of a lane and are not finished."""
+        ran = {row for rows in list(self._ran_last.values()) for row in rows}
+        return sum(row in ran for row in self._rows)
 
     @property
     def prepared(self) -> int:
@@ -124,10 +133,19 @@ class Scheduler(Generic[T]):
         return len(self._rows)
 
     @property
+    def can_be_taken(self) -> int:
+        """Rows that no lane has."""
+        return len(self._free())
+
+    @property
+    def has_unprepared(self) -> bool:
+        return any(self._unprepared.values())
+
+    @property
     def steps_to_a_place(self) -> int:
         """Steps until the first of the rows whose turn it is leaves its place to another; 0 while places are empty."""
-        first = self._rows[: self.max_rows]
-        return min(row.ticket.steps - row.steps_done for row in first) if len(first) == self.max_rows else 0
+        first = self._rows[: self.places]
+        return min(row.ticket.steps - row.steps_done for row in first) if len(first) == self.places else 0
 
     def add(self, ticket: Ticket) -> None:
         """Let a segment queue for its preparation."""
@@ -179,24 +197,26 @@ class Scheduler(Generic[T]):
             self._rows.append(row)
             self._rows.sort(key=lambda each: each.ticket.order)
 
-    def next_batch(self) -> Batch[T]:
-        """The rows of the next step."""
+    def next_batch(self, lane: int = 0) -> Batch[T]:
+        """The rows of a lane's next step, its own until `advance`; a lane that asks again has let go of what it had."""
+        self._taken.pop(lane, None)
         chosen: list[Row[T]] = []
         for row in self._by_turn():
             if len(chosen) == self.max_rows:
                 break
             if not chosen or self._fits(row, chosen):
                 chosen.append(row)
-        is_batch_waiting = any(row.ticket.is_batch for row in self._rows)
+        is_batch_waiting = any(row.ticket.is_batch for row in self._free())
         has_batch_row = any(row.ticket.is_batch for row in chosen)
         self._steps_without_batch_rows += 1 if is_batch_waiting else 0
         if has_batch_row or not is_batch_waiting:
             self._steps_without_batch_rows = 0
-        self._running = frozenset(chosen)
-        return Batch(tuple(chosen))
+        self._taken[lane] = self._ran_last[lane] = tuple(chosen)
+        return Batch(tuple(chosen), lane)
 
     def advance(self, batch: Batch[T]) -> tuple[Row[T], ...]:
         """Count the step that `batch` has run; rows that are through leave, and are returned."""
+        self._taken.pop(batch.lane, None)
         for row in batch.rows:
             row.steps_done += 1
         finished = tuple(row for row in self._rows if row.is_finished)
@@ -216,12 +236,18 @@ class Scheduler(Generic[T]):
         self._preparing = {key: t for key, t in self._preparing.items() if t.request_id != request_id}
         self._rows = [row for row in self._rows if row.ticket.request_id != request_id]
 
+    def _free(self) -> list[Row[T]]:
+        """Rows that no lane has."""
+        taken = {row for rows in self._taken.values() for row in rows}
+        return [row for row in self._rows if row not in taken]
+
     def _by_turn(self) -> Iterable[Row[T]]:
         """Rows in the order in which they get a place; one batch row comes first where it is their turn."""
-        patient = next((row for row in self._rows if row.ticket.is_batch), None)
+        free = self._free()
+        patient = next((row for row in free if row.ticket.is_batch), None)
         if patient is not None and self._steps_without_batch_rows >= AGEING_STEPS - 1:
-            return [patient, *(row for row in self._rows if row is not patient)]
-        return self._rows
+            return [patient, *(row for row in free if row is not patient)]
+        return free
 
     def _ahead_of(self, order: _Order) -> int:
         """Segments, prepared or on the way, that come before one of this order."""

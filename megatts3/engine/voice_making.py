@@ -6,6 +6,7 @@ of fails alone, on its caller's thread.
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -38,10 +39,11 @@ class VoiceOrder:
 
 
 class VoiceMaking:
-    """The voices that are being made and those that wait.  Used by the engine's thread alone."""
+    """The voices that are being made and those that wait.  Added to by any lane, advanced by one at a time."""
 
     def __init__(self, networks: Networks) -> None:
         self._networks = networks
+        self._lock = threading.Lock()  # of `_waiting` alone
         self._waiting: list[VoiceOrder] = []
         self._made: list[VoiceOrder] = []
         self._work: Iterator[None] | None = None
@@ -51,13 +53,15 @@ class VoiceMaking:
         return not self._waiting and self._work is None
 
     def add(self, order: VoiceOrder) -> None:
-        self._waiting.append(order)
+        with self._lock:
+            self._waiting.append(order)
 
     @torch.inference_mode()
     def advance(self) -> None:
         """One token of the voices that are being made, or the encoding of one.  Raises DeviceLost."""
         if self._work is None:
-            self._made, self._waiting = self._waiting[:MAKE_TOGETHER], self._waiting[MAKE_TOGETHER:]
+            with self._lock:
+                self._made, self._waiting = self._waiting[:MAKE_TOGETHER], self._waiting[MAKE_TOGETHER:]
             self._work = self._make(self._made)
         try:
             next(self._work)

@@ -5,6 +5,7 @@ Kept by content, so that a voice under two names is one; the least recently used
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -33,12 +34,13 @@ class VoiceState:
 
 
 class VoiceStates:
-    """Used by the engine's thread alone."""
+    """Safe from several lanes; one voice is made at a time."""
 
     def __init__(self, networks: Networks, *, max_bytes: int) -> None:
         """max_bytes: of all that is kept; the newest is kept whatever its size."""
         self._networks = networks
         self._max_bytes = max_bytes
+        self._lock = threading.Lock()
         self._kept: OrderedDict[str, VoiceState] = OrderedDict()
         self.size_bytes = 0
 
@@ -47,13 +49,14 @@ class VoiceStates:
 
     def get(self, voice: VoicePrompt) -> VoiceState:
         """Raises UnknownPhone."""
-        found = self._kept.get(voice.fingerprint)
-        if found is None:
-            found = VoiceState(duration_prompt(self._networks, voice), voice_part(self._networks.dit, voice))
-            self._kept[voice.fingerprint] = found
-            self.size_bytes += found.size_bytes
-        self._kept.move_to_end(voice.fingerprint)
-        while self.size_bytes > self._max_bytes and len(self._kept) > 1:
-            _, dropped = self._kept.popitem(last=False)
-            self.size_bytes -= dropped.size_bytes
-        return found
+        with self._lock:
+            found = self._kept.get(voice.fingerprint)
+            if found is None:
+                found = VoiceState(duration_prompt(self._networks, voice), voice_part(self._networks.dit, voice))
+                self._kept[voice.fingerprint] = found
+                self.size_bytes += found.size_bytes
+            self._kept.move_to_end(voice.fingerprint)
+            while self.size_bytes > self._max_bytes and len(self._kept) > 1:
+                _, dropped = self._kept.popitem(last=False)
+                self.size_bytes -= dropped.size_bytes
+            return found

@@ -3,7 +3,7 @@
 Equal to ``DiffusionTransformer.velocity`` but for the order of sums.  What is different:
 
 - rows lie one after another in one tensor (N, D), so that linear layers see no padding; attention is per row
-- queries, keys and values come from one matrix, which has the attention's scale in it
+- queries, keys and values come from one matrix, which has the attention's scale in it, to the base of 2
 - the branches of a row share its time, so a norm and its modulation are one layer norm with that time's weights
 - of the last layer only the target is computed: nobody reads a velocity of the prompt span (SPEC 6.4)
 - the last two linear layers, with nothing between them, are one
@@ -62,7 +62,8 @@ class PackedRows:
     in_target: Tensor
 
 
-_ROOM_FOR_A_SUM = 13.0  # e¹³: more scores than any row has
+_ROOM_FOR_A_SUM = 19  # 2¹⁹: more scores than any row has
+_LN_2 = math.log(2.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,30 +87,35 @@ class RowTime:
 
 
 def fused_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """(K, heads, n, head_dim) each; the scale is in the query already."""
-    return functional.scaled_dot_product_attention(query, key, value, scale=1.0)
+    """(K, heads, n, head_dim) each, query and key in float32; the scale is in the query already, to the base of 2."""
+    query, key = query.to(value.dtype), key.to(value.dtype)
+    return functional.scaled_dot_product_attention(query, key, value, scale=_LN_2)
 
 
 def plain_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """The same as two products and a softmax: in bfloat16 faster on processors whose fused kernel is not.
 
     A softmax reads its scores three times, for the largest, the sum and the shares.  Where no score can be so large
-    that its exponential overflows (no product of two vectors exceeds the product of their lengths), once is enough:
+    that its power of two overflows (no product of two vectors exceeds the product of their lengths), once is enough:
     a column of ones beside the values gives the sum.
     """
-    largest = query.float().norm(dim=-1).amax() * key.float().norm(dim=-1).amax()
+    largest = query.norm(dim=-1).amax() * key.norm(dim=-1).amax()
+    query, key = (x.to(value.dtype, memory_format=torch.contiguous_format) for x in (query, key))
     scores = query @ key.transpose(-1, -2)
-    if not largest < math.log(torch.finfo(scores.dtype).max) - _ROOM_FOR_A_SUM:  # a NaN too
-        return torch.softmax(scores, dim=-1) @ value
-    mixed = scores.exp_() @ functional.pad(value, (0, 1), value=1.0)
-    return mixed[..., :-1] / mixed[..., -1:]
+    if not largest < math.log2(torch.finfo(scores.dtype).max) - _ROOM_FOR_A_SUM:  # a NaN too
+        return torch.softmax(scores.mul_(_LN_2), dim=-1) @ value
+    width = value.shape[-1]
+    mixed = scores.exp2_() @ functional.pad(value, (0, 8 - width % 8), value=1.0)  # products like multiples of eight
+    # Sums are laid out beside what they divide: a division by a broadcast column goes one value at a time.
+    return mixed.div_(mixed[..., width:].narrow(-1, 0, 1).expand_as(mixed).contiguous())[..., :width]
 
 
 class _Layer:
     """One layer's products.  `query` is apart in the last layer, which asks for targets only."""
 
     def __init__(self, layer: DiTLayer, dtype: torch.dtype, *, is_last: bool) -> None:
-        attention, scale = layer.attention, (layer.attention.wq.in_features // layer.attention.heads) ** -0.5
+        attention = layer.attention
+        scale = (attention.wq.in_features // attention.heads) ** -0.5 / _LN_2
         parts = [
             (attention.wq.weight * scale, attention.wq.bias * scale),
             (attention.wk.weight, attention.wk.bias),
@@ -173,7 +179,9 @@ class PackedDiT:
         for number, layer in enumerate(self._layers[:-1]):
             vectors = [time.layers[number] for time in times]
             normed = self._normed(h, rows.spans, [(v[1], v[0]) for v in vectors])
-            query, key, value = self._turned(layer.project(normed), rows.rotation).chunk(3, dim=-1)
+            projected = layer.project(normed)
+            query, key = self._turned(projected[:, : 2 * self._width], rows.rotation).chunk(2, dim=-1)
+            value = projected[:, 2 * self._width :]
             mixed = self._mix(query, key, value, rows.spans, rows.spans)
             self._pass(layer, h, mixed, rows.spans, vectors)
         vectors = [time.layers[-1] for time in times]
@@ -193,8 +201,9 @@ class PackedDiT:
         """The last layer; returns h of the targets alone, (M, D)."""
         assert layer.query is not None
         normed = self._normed(h, rows.spans, [(v[1], v[0]) for v in vectors])
-        query = self._turned(layer.query(normed[rows.in_target]), rows.rotation[rows.in_target], turned=1)
-        key, value = self._turned(layer.project(normed), rows.rotation, turned=1).chunk(2, dim=-1)
+        query = self._turned(layer.query(normed[rows.in_target]), rows.rotation[rows.in_target])
+        key, value = layer.project(normed).chunk(2, dim=-1)
+        key = self._turned(key, rows.rotation)
         mixed = self._mix(query, key, value, rows.targets, rows.spans)
         return self._pass(layer, h[rows.in_target], mixed, rows.targets, vectors)
 
@@ -213,19 +222,16 @@ class PackedDiT:
         ]
         return (parts[0] if len(parts) == 1 else torch.cat(parts)).to(self.dtype)
 
-    def _turned(self, projected: Tensor, rotation: Tensor, turned: int = 2) -> Tensor:
-        """Rotate the first `turned` parts of width D in place."""
-        own = projected[:, : turned * self._width]
-        exact = own.float()
-        pairs = exact.view(len(own), turned * self._heads, -1, 2)
+    def _turned(self, projected: Tensor, rotation: Tensor) -> Tensor:
+        """Rotated, in float32: (N, parts of width D) → the same."""
+        exact = projected.float().contiguous()
+        pairs = exact.view(len(exact), exact.shape[-1] // (2 * rotation.shape[-1]), -1, 2)
         torch.view_as_complex(pairs).mul_(rotation)
-        if exact.dtype != own.dtype:
-            own.copy_(exact)
-        return projected
+        return exact
 
     def _mix(self, query: Tensor, key: Tensor, value: Tensor, asking: Sequence[Span], asked: Sequence[Span]) -> Tensor:
         """Attention of each row over itself. (N, D)"""
-        mixed = torch.empty_like(query, memory_format=torch.contiguous_format)
+        mixed = torch.empty_like(query, dtype=self.dtype, memory_format=torch.contiguous_format)
         for to, span in zip(asking, asked, strict=True):
             parts = [self._heads_of(query, to), self._heads_of(key, span), self._heads_of(value, span)]
             self._heads_of(mixed, to).copy_(self._attention(*parts))
@@ -238,5 +244,5 @@ class PackedDiT:
 
 def _add_gated(h: Tensor, added: Tensor, spans: Sequence[Span], gates: Sequence[Tensor]) -> Tensor:
     for span, gate in zip(spans, gates, strict=True):
-        h[span.start : span.end] += gate * added[span.start : span.end]
+        h[span.start : span.end].addcmul_(gate, added[span.start : span.end])
     return h

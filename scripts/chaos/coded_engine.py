@@ -78,7 +78,7 @@ class CodedEngine:
         self.capabilities = Capabilities(encoder=True, g2p_network=False, name="coded")
         self.counters = Counters()
         self.death: str | None = None
-        self.rows_per_step = pace.rows
+        self.rows_at_once = pace.rows
         self.clock = time.monotonic
         self.rows = threading.BoundedSemaphore(pace.rows)
         self._spoken_log = spoken_log

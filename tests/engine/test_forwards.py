@@ -27,7 +27,7 @@ def rows(tiny, frontend, voice):
 
 
 def packed(tiny):
-    return PackedForward(tiny.dit, torch.float32, fused_attention)
+    return PackedForward.of(tiny.dit, torch.float32, fused_attention)
 
 
 def by_bucket(tiny):

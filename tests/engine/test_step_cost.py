@@ -111,7 +111,7 @@ def test_memory_that_is_short_while_measuring_bounds_the_rows(tiny):
     assert found.rows == 4
 
 
-@pytest.mark.parametrize("make", [lambda dit: PackedForward(dit, torch.float32, fused_attention), PaddedForward])
+@pytest.mark.parametrize("make", [lambda dit: PackedForward.of(dit, torch.float32, fused_attention), PaddedForward])
 def test_a_real_forward_can_be_measured(tiny, make):
     found = calibrate(tiny, make(tiny.dit), EngineConfig(max_rows=2, calibrate_s=0.5))
 

@@ -1,5 +1,7 @@
 """The serving forward gives what the network gives, for rows of any length, branches, times and neighbours."""
 
+import math
+
 import pytest
 import torch
 
@@ -96,8 +98,9 @@ def test_a_packed_product_is_the_layers_own(activation, reordered, monkeypatch):
 def test_attention_without_a_softmax_is_a_softmax_however_large_the_scores(length, dtype):
     draws = torch.Generator().manual_seed(4)
     query, key, value = (torch.randn(2, 3, 50, 32, generator=draws) for _ in range(3))
-    query, key = ((length * x / x.norm(dim=-1, keepdim=True)).to(dtype) for x in (query, key))
-    wanted = torch.softmax(query.double() @ key.double().transpose(-1, -2), dim=-1) @ value.to(dtype).double()
+    query, key = ((length * x / x.norm(dim=-1, keepdim=True)).to(dtype).float() for x in (query, key))
+    scores = math.log(2) * (query.double() @ key.double().transpose(-1, -2))  # theirs are to the base of 2
+    wanted = torch.softmax(scores, dim=-1) @ value.to(dtype).double()
 
     found = plain_attention(query, key, value.to(dtype))
 

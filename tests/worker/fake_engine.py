@@ -125,7 +125,7 @@ class FakeEngine:
     """See worker.speech_engine.SpeechEngine."""
 
     revision = "fake-1"
-    rows_per_step = 4
+    rows_at_once = 4
     active_rows = queued = 0
     stalled_s = 0.0
     device = "cpu"

@@ -58,7 +58,7 @@ def test_a_job_whose_segments_others_rendered_does_not_make_this_worker_fast():
 
 def test_the_heartbeat_counts_segments_of_whatever_job(runtime, submit):
     """A job that is held is no row: its segments may be rendered anywhere."""
-    runtime.engine.rows_per_step, runtime.engine.active_rows, runtime.engine.queued = 8, 5, 2
+    runtime.engine.rows_at_once, runtime.engine.active_rows, runtime.engine.queued = 8, 5, 2
 
     told = runtime.presence.describe()
 
