@@ -7,8 +7,6 @@ gunicorn … scripts.bench_service_parts:api()            the product's API, and
 
 import os
 import sys
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +40,9 @@ def load(sender: Any, **_: Any) -> None:  # Any: Celery's worker, untyped
     if sender.app is not ours:
         return
     sys.path.insert(0, str(ROOT / "tests" / "worker"))
-    from fake_engine import FakeEngine, FakeSubmission  # noqa: PLC0415
+    import fake_engine  # noqa: PLC0415
+    import numpy as np  # noqa: PLC0415
 
-    from megatts3.api import SegmentResult, SynthesisRequest  # noqa: PLC0415
     from megatts3.audio.formats import decode  # noqa: PLC0415
     from megatts3.audio.waveform import Waveform  # noqa: PLC0415
     from worker import tasks  # noqa: PLC0415
@@ -54,23 +52,17 @@ def load(sender: Any, **_: Any) -> None:  # Any: Celery's worker, untyped
     def send_message(task: TaskName, identifier: str, queue: QueueName, request_id: str | None) -> None:
         send(ours, task, identifier, queue=queue, request_id=request_id)
 
-    class Recorded(FakeSubmission):
-        """The recorded speech where that is asked for, as long as the noise would be."""
-
-        def __iter__(self) -> Iterator[SegmentResult]:
-            for result in super().__iter__():
-                length = len(result.waveform.samples)
-                is_speech = result.text.startswith(SPEECH)
-                yield replace(result, waveform=Waveform(recorded[:length], 24_000)) if is_speech else result
-
-    class Engine(FakeEngine):
-        def submit(self, request: SynthesisRequest) -> Recorded:
-            self.submitted.append(request.request_id)
-            return Recorded(self, request)
-
     recorded = decode(RECORDED.read_bytes()).samples
+    noise = (0.1 * np.random.default_rng(0).standard_normal(len(recorded))).astype(np.float32)
+
+    def speech(text: str, *_: object) -> Waveform:
+        """Sound that lies ready: what is measured is what lies around an engine."""
+        length = round(len(text) * fake_engine.SECONDS_A_CHARACTER * fake_engine.SAMPLE_RATE)
+        return Waveform((recorded if text.startswith(SPEECH) else noise)[:length], fake_engine.SAMPLE_RATE)
+
+    fake_engine.speech = speech
     tasks.register(ours)
-    engine = Engine()
+    engine = fake_engine.FakeEngine()
     engine.start()
     built = Runtime(
         settings,

@@ -207,10 +207,16 @@ def _entry(fingerprint: str, about: Fields, expires_in_s: float) -> CacheEntry:
 
 
 def _unpacked(data: bytes, about: Fields) -> bytes | None:
+    """None for what this version cannot read: a miss."""
     try:
-        return zstandard.decompress(data) if about.get("encoding") == "zstd" else data
+        match about.get("encoding"):
+            case "identity":
+                return data
+            case "zstd":
+                return zstandard.decompress(data)
     except zstandard.ZstdError:  # someone else wrote here
-        return None
+        pass
+    return None
 
 
 def _from_hash(data: bytes, about: Fields, *, uncounted: int) -> CachedAudio:

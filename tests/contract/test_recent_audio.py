@@ -80,3 +80,13 @@ def test_bytes_that_went_away_by_hand_are_a_miss_although_they_are_kept_here(red
         client.delete(RedisKeys().audio("f"))
 
     assert cache.get("f") is None
+
+
+def test_an_entry_of_another_version_that_cannot_be_read_is_a_miss(redis_settings, clock):
+    """As after an upgrade: its bytes must not be sent as if they were sound."""
+    writer, reader = (open_stores(redis_settings, clock=clock).audio_cache for _ in range(2))
+    writer.put("f", audio(PCM))
+    with redis.Redis.from_url(redis_settings.redis.url) as client:
+        client.hset(RedisKeys().audio_about("f"), "encoding", "zlib")
+
+        assert reader.get("f") is None
