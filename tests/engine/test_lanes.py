@@ -15,6 +15,7 @@ from megatts3.engine.config import EngineConfig
 from megatts3.engine.engine import Engine
 from megatts3.engine.forwards import PackedForward
 from megatts3.engine.lanes import MOST_LANES, choose_lanes
+from megatts3.engine.preparation import Preparation
 from megatts3.engine.request import Priority, SynthesisRequest
 from megatts3.engine.scheduler import Row, Scheduler, Ticket
 from megatts3.engine.voice_making import VoiceOrder
@@ -63,6 +64,24 @@ def forward(monkeypatch):
         monkeypatch.setattr(PackedForward, "velocities", velocities)
 
     return patch
+
+
+@pytest.fixture
+def hold(forward):
+    """`hold()`: forwards of rows, or of those with a text, wait; returns whether one does, and what lets them go on."""
+
+    def make(text=None):
+        entered, go_on = threading.Event(), threading.Event()
+
+        def before(row):
+            if text in (None, row.segment.text):
+                entered.set()
+                go_on.wait(WAIT_S)
+
+        forward(before)
+        return entered, go_on
+
+    return make
 
 
 def request(request_id, voice, text="hello there.", *, steps=3, seed=42, **options):
@@ -199,18 +218,38 @@ def test_two_rows_run_at_the_same_time(start, forward, voice):
     assert engine.rows_at_once == 2
 
 
-def test_what_one_request_has_to_wait_for_wakes_a_lane_that_rests(start, forward, voice):
-    """One request of several segments keeps both lanes busy, though only one of them took it in."""
-    seen = set()
-    engine = start(2)
+def test_what_one_lane_has_prepared_for_many_wakes_a_lane_that_rests(tiny, frontend, forward, voice, monkeypatch):
+    """All that came is prepared by one lane, while the other finds nothing to do."""
+    monkeypatch.setattr("megatts3.engine.engine._LOOK_AGAIN_S", 2 * WAIT_S)  # it does not wake by itself
+    honest, rested = Preparation.advance, threading.Event()
+
+    def advance(self):
+        rested.wait(WAIT_S)
+        return honest(self)
+
+    monkeypatch.setattr(Preparation, "advance", advance)
+    engine = Engine(tiny, frontend, EngineConfig(max_rows=1, lanes=2, threads=1))
+    submissions = [engine.submit(request(f"r{i}", voice, steps=4)) for i in range(4)]
+    engine.start()
+    until(lambda: engine._loop is not None and engine._loop._resting)
+    rested.set()
+    together, met = threading.Barrier(2), threading.Event()
 
     def before(row):
-        seen.add(threading.get_ident())
-        time.sleep(0.005)
+        if not met.is_set():
+            together.wait(WAIT_S / 3)  # breaks, and fails the row, where no other lane comes
+            met.set()
 
     forward(before)
-    assert len(heard(engine.submit(request("page", voice, "\n".join(["some line."] * 8), steps=4)))) == 8
-    assert len(seen) == 2
+    assert [len(heard(submission)) for submission in submissions] == [1, 1, 1, 1]
+    engine.stop(timeout_s=WAIT_S)
+
+
+def until(holds):
+    deadline = time.monotonic() + WAIT_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
 
 
 def test_a_row_that_fails_on_a_lane_fails_alone(start, forward, tiny, frontend, voice):
@@ -276,15 +315,9 @@ def test_draining_finishes_what_was_submitted_and_ends_lanes_that_rest(start, vo
     assert not [thread for thread in threading.enumerate() if thread.name in ("engine-1", "engine-2")]
 
 
-def test_stopping_ends_requests_that_lanes_are_at(start, forward, voice):
+def test_stopping_ends_requests_that_lanes_are_at(start, hold, voice):
     engine = start(2)
-    entered, go_on = threading.Event(), threading.Event()
-
-    def before(row):
-        entered.set()
-        go_on.wait(WAIT_S)
-
-    forward(before)
+    entered, go_on = hold()
     submissions = [engine.submit(request(f"r{i}", voice, LINES)) for i in range(2)]
     assert entered.wait(WAIT_S)
     engine.stop(timeout_s=0.0)
@@ -295,15 +328,9 @@ def test_stopping_ends_requests_that_lanes_are_at(start, forward, voice):
             heard(submission)
 
 
-def test_a_request_given_up_while_a_lane_has_its_row_is_over(start, forward, voice):
+def test_a_request_given_up_while_a_lane_has_its_row_is_over(start, hold, voice):
     engine = start(2)
-    entered, go_on = threading.Event(), threading.Event()
-
-    def before(row):
-        entered.set()
-        go_on.wait(WAIT_S)
-
-    forward(before)
+    entered, go_on = hold()
     submission = engine.submit(request("given up", voice, LINES))
     assert entered.wait(WAIT_S)
     submission.cancel()
@@ -313,16 +340,9 @@ def test_a_request_given_up_while_a_lane_has_its_row_is_over(start, forward, voi
     assert len(heard(engine.submit(request("given up", voice, LINES)))) == 4
 
 
-def test_a_lane_that_hangs_is_seen_though_others_go_on(start, forward, voice):
+def test_a_lane_that_hangs_is_seen_though_others_go_on(start, hold, voice):
     engine = start(2)
-    entered, go_on = threading.Event(), threading.Event()
-
-    def before(row):
-        if row.segment.text == "stuck.":
-            entered.set()
-            go_on.wait(WAIT_S)
-
-    forward(before)
+    entered, go_on = hold("stuck.")
     stuck = engine.submit(request("stuck", voice, "stuck."))
     assert entered.wait(WAIT_S)
     assert len(heard(engine.submit(request("other", voice)))) == 1
