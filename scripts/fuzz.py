@@ -194,13 +194,14 @@ def volley(target: Target, document: dict[str, Any], *, count: int, clients: int
         work.result()  # a client that died asked less than it was to ask: that is no clean run
 
 
-def run_schemathesis(address: str) -> int:
+def run_schemathesis(address: str, seed: int) -> int:
     program = shutil.which("schemathesis") or shutil.which("st")
     if program is None:
         print("schemathesis is not installed here: skipped")
         return 1
     argv = [program, "--config-file", str(ROOT / "scripts" / "schemathesis.toml"), "run"]
     argv += [f"http://{address}/openapi.json", "--max-examples", "30", "--no-color", "--request-timeout", "30"]
+    argv += ["--seed", str(seed)]
     return subprocess.run(argv, check=False).returncode
 
 
@@ -225,7 +226,7 @@ def main() -> int:
         rest = max(options.requests - warm, 0)
         volley(target, document, count=rest, clients=options.clients, seed=options.seed + 1000, tally=tally)
         after, spent_s = resident_kib(target.pid), time.monotonic() - began
-        found_by_tool = run_schemathesis(target.address) if options.schemathesis else 0
+        found_by_tool = run_schemathesis(target.address, options.seed) if options.schemathesis else 0
         alive = ask(target.address, "/health")[0]
         stop.set()
         worker.join(30)
