@@ -150,3 +150,15 @@ def status(stores) -> Callable[[Job], JobStatus]:
         return stores.jobs.get(job.id).status
 
     return find
+
+
+@pytest.fixture
+def watched(make_runtime):
+    """`watched(name)`: a worker with every thread it has in production but the sweep."""
+
+    def make(name: str = "worker0", **options):
+        built = make_runtime(name=name, **options)
+        built._events.start()
+        return built
+
+    return make

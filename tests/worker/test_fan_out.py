@@ -12,8 +12,7 @@ from fake_engine import speech, voice_of
 from patience import clip, eventually
 
 from contract.errors import ErrorCode, ServiceError
-from contract.schemas import AudioFormat, JobProgress, JobStatus, Priority
-from contract.stores.segments import WantedSegment
+from contract.schemas import AudioFormat, JobStatus, Priority
 from contract.stores.voice_erasure import VoiceErasure
 from megatts3.audio.join import join
 from megatts3.errors import NonFinite
@@ -23,18 +22,6 @@ LINES = [f"This is sentence number {n}" for n in range(12)]
 BOOK = ". ".join(LINES)
 SEED = {"seed": 7}
 LIMIT_16_BIT = 1  # a segment is kept in 24 bits and the answer has 16
-
-
-@pytest.fixture
-def watched(make_runtime):
-    """`watched(name)`: a worker with every thread it has in production but the sweep."""
-
-    def make(name: str = "worker0", **options):
-        built = make_runtime(name=name, **options)
-        built._events.start()
-        return built
-
-    return make
 
 
 def samples(stores, job) -> np.ndarray:
@@ -288,94 +275,6 @@ def test_a_segment_whose_bytes_were_erased_by_hand_is_made_again(watched, stores
 
     assert stores.jobs.get(job.id).status is JobStatus.DONE
     assert np.abs(samples(stores, job) - expected(job, [*LINES, "One more"])).max() <= LIMIT_16_BIT
-
-
-def test_a_poisoned_segment_fails_its_job_after_two_workers_and_spares_its_neighbours(
-    make_runtime, stores, submit, clock
-):
-    """Nobody renders here: what a crash leaves is a lease that runs out."""
-    worker = make_runtime()
-    worker.renderers.stop()
-    keys = ["poison", "fine", "fine-too"]
-    job = submit(priority=Priority.BATCH)
-    stores.segments.want(job.id, Priority.BATCH, [WantedSegment(key, n, float(n)) for n, key in enumerate(keys)])
-    taken = [stores.segments.claim(worker="w", lease_s=10) for _ in range(3)]  # all three at once: a crash
-    assert [each.key for each in taken] == keys
-    clock.turn(11)
-    worker._segment_sweep.sweep()
-
-    assert stores.segments.claim(worker="w2", lease_s=10) is None, "all three are suspects"
-    assert stores.segments.has_suspects()
-    assert stores.segments.claim_suspect(worker="w2", lease_s=10).key == "poison"
-    clock.turn(11)
-    worker._segment_sweep.sweep()
-
-    assert [record.status for record in stores.segments.read(keys)] == ["failed", "queued", "queued"]
-
-
-def test_a_suspected_segment_is_rendered_alone(watched, stores, clock):
-    """It has to wait until it can be, and what comes later waits for it."""
-    worker = watched()
-    with worker._company.alone():
-        stores.segments.want("job_lost", Priority.BATCH, [WantedSegment("suspect", 0)])
-        stores.segments.claim(worker="w", lease_s=10)
-        clock.turn(11)
-        stores.segments.recover()
-        worker.renderers.wake()
-        eventually(lambda: any(guest.alone for guest in tuple(worker._company._waiting)))
-        stores.segments.want("job_new", Priority.BATCH, [WantedSegment("fresh", 0)])
-        eventually(lambda: len(worker._company._waiting) > 1)
-        assert [record.status for record in stores.segments.read(["suspect", "fresh"])] == ["queued", "queued"]
-    eventually(lambda: stores.segments.stats().queued == 0)
-
-
-def test_who_only_waited_for_its_segments_is_no_suspect(watched, stores, submit, clock, settings, in_background):
-    """A long job's worker is lost while others render: it is anybody's fault but the job's, however often."""
-    survivor = watched("survivor")
-    survivor.engine.gate.clear()
-    job = submit(BOOK, request=SEED)
-    for n in range(3):
-        lost = watched(f"lost{n}")
-        lost.renderers.stop()
-        in_background(lost.synthesize, job.id)
-        eventually(lambda: stores.jobs.get(job.id).progress.segments_total == len(LINES))
-        lost.leases.stop()
-        clock.turn(settings.jobs.lease_s + 1)
-        survivor.leases.beat()
-        survivor.renderers.beat()
-        eventually(lambda: job.id in survivor.sweep().requeued)
-        assert stores.jobs.get(job.id).attempts == 0
-    survivor.engine.gate.set()
-    survivor.synthesize(job.id)
-    assert stores.jobs.get(job.id).status is JobStatus.DONE
-
-
-def test_a_suspect_that_waits_to_be_joined_is_not_to_blame_for_what_happens_meanwhile(
-    watched, stores, submit, clock, settings, in_background
-):
-    """A worker was lost as it joined the job; the next one is lost while the job waits there for its turn."""
-    job = submit(BOOK, request=SEED)
-    held = stores.jobs.claim(job.id, worker="first", lease_s=settings.jobs.lease_s)
-    ending = JobProgress(len(LINES), len(LINES), is_ending=True)
-    stores.jobs.heartbeat(job.id, held.token, lease_s=settings.jobs.lease_s, progress=ending)
-    clock.turn(settings.jobs.lease_s + 1)
-    survivor = watched("survivor")
-    assert survivor.sweep().requeued == (job.id,)
-    survivor.renderers.stop()
-
-    second = watched("second")
-    second.engine.holds = {f" {LINES[-1]}"}
-    in_background(second.synthesize, job.id)
-    eventually(lambda: stores.jobs.get(job.id).progress.segments_done == len(LINES) - 1)
-    with second._company.beside():
-        second.engine.holds.clear()
-        eventually(lambda: any(guest.alone for guest in tuple(second._company._waiting)))
-        second.leases.beat()
-        assert stores.jobs.get(job.id).progress.segments_done == len(LINES)
-        second.leases.stop()
-        clock.turn(settings.jobs.lease_s + 1)
-        assert survivor.sweep().requeued == (job.id,)
-        assert stores.jobs.get(job.id).attempts == 1
 
 
 def test_an_erased_voice_takes_its_segments_along(watched, stores, submit, voice):
