@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from fake_engine import FakeEngine
+from line import Line
 from patience import clip
 
 from contract.queues import QueueName, TaskName
@@ -12,6 +13,7 @@ from contract.schemas import Job, JobStatus, SpeechRequest, Voice
 from contract.settings import JobSettings, Settings
 from contract.stores.interfaces import Stores
 from contract.stores.memory import memory_stores
+from contract.stores.opening import open_stores
 from worker.clocks import Clocks
 from worker.devices import Compute
 from worker.runtime import Runtime
@@ -54,6 +56,15 @@ def stores(settings: Settings, clock: TurnedClock) -> Stores:
     return memory_stores(settings, clock=clock)
 
 
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
+def either_stores(request, settings, clock, monkeypatch, tmp_path) -> Stores:
+    """In memory, then real Redis with files; a module whose tests hold for both calls this its `stores`."""
+    monkeypatch.chdir(tmp_path)  # where the files of the second lie
+    if request.param == "memory":
+        return memory_stores(settings, clock=clock)
+    return open_stores(request.getfixturevalue("redis_settings"), clock=clock)
+
+
 @pytest.fixture
 def sent() -> Sent:
     return Sent()
@@ -71,15 +82,22 @@ def to_the_end(built: Runtime) -> Callable[..., None]:
 
 
 @pytest.fixture
-def make_runtime(settings, stores, sent, clock) -> Iterator[Callable[..., Runtime]]:
+def lines() -> list[Line]:
+    """Of every worker to its stores."""
+    return []
+
+
+@pytest.fixture
+def make_runtime(settings, stores, sent, clock, lines) -> Iterator[Callable[..., Runtime]]:
     made: list[Runtime] = []
 
     def make(engine: FakeEngine | None = None, *, name: str = "worker0", **options: object) -> Runtime:
         engine = engine or FakeEngine()
         engine.start()
+        lines.append(Line())
         built = Runtime(
             options.pop("settings", settings),
-            options.pop("stores", stores),
+            lines[-1].to(options.pop("stores", stores)),
             engine,
             name=name,
             compute=Compute("cpu", "fp32"),
@@ -89,13 +107,14 @@ def make_runtime(settings, stores, sent, clock) -> Iterator[Callable[..., Runtim
         )
         built.leases.start()
         built.joiners.start()
-        built.synthesize = to_the_end(built)
+        built.synthesize, built.line = to_the_end(built), lines[-1]
         built.renderers.start()  # the other threads would make time and messages hard to foresee
         made.append(built)
         return built
 
     yield make
     for built in made:
+        built.line.thaw()
         if isinstance(built.engine, FakeEngine):
             built.engine.gate.set()
         built.stop()
@@ -128,7 +147,7 @@ def submit(stores, voice) -> Callable[..., Job]:
 
 
 @pytest.fixture
-def in_background() -> Iterator[Callable[..., threading.Thread]]:
+def in_background(lines) -> Iterator[Callable[..., threading.Thread]]:
     """Run a task on a thread of its own, as Celery's pool does."""
     started: list[threading.Thread] = []
 
@@ -139,6 +158,8 @@ def in_background() -> Iterator[Callable[..., threading.Thread]]:
         return thread
 
     yield run
+    for line in lines:
+        line.thaw()
     for thread in started:
         thread.join(10)
         assert not thread.is_alive()
@@ -153,11 +174,25 @@ def status(stores) -> Callable[[Job], JobStatus]:
 
 
 @pytest.fixture
+def lose(clock, settings) -> Callable[[Runtime], None]:
+    """From now on nothing of the worker reaches the store, as if it had been stopped, and its leases have run out.
+
+    `worker.line.thaw()`: it was not dead after all.
+    """
+
+    def lose(worker: Runtime) -> None:
+        worker.line.freeze()
+        clock.turn(settings.jobs.lease_s + 1)
+
+    return lose
+
+
+@pytest.fixture
 def watched(make_runtime):
     """`watched(name)`: a worker with every thread it has in production but the sweep."""
 
-    def make(name: str = "worker0", **options):
-        built = make_runtime(name=name, **options)
+    def make(name: str = "worker0", engine: FakeEngine | None = None, **options):
+        built = make_runtime(engine, name=name, **options)
         built._events.start()
         return built
 

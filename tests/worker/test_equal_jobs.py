@@ -2,21 +2,16 @@
 
 import pytest
 from fake_engine import FakeEngine
-from patience import eventually
+from patience import clip, eventually
 from test_fan_out import BOOK, LINES, SEED
 
 from contract.schemas import Job, JobStatus, Priority, SpeechRequest
 from contract.stores.interfaces import Stores
-from contract.stores.memory import memory_stores
-from contract.stores.opening import open_stores
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
-def stores(request, settings, clock, monkeypatch, tmp_path) -> Stores:
-    monkeypatch.chdir(tmp_path)  # where the files of the second lie
-    if request.param == "memory":
-        return memory_stores(settings, clock=clock)
-    return open_stores(request.getfixturevalue("redis_settings"), clock=clock)
+@pytest.fixture
+def stores(either_stores) -> Stores:
+    return either_stores
 
 
 @pytest.fixture
@@ -73,7 +68,7 @@ def test_when_nobody_is_left_the_work_stops_between_steps(worker, stores, equal,
     assert stores.segments.wanting() == ()
 
 
-def test_a_crash_after_the_first_gave_up_loses_nobody(make_runtime, stores, equal, clock, in_background, settings):
+def test_a_crash_after_the_first_gave_up_loses_nobody(make_runtime, stores, equal, in_background, lose):
     lost = make_runtime(name="lost")
     lost.engine.gate.clear()
     first, *others = equal("One sentence", 3)
@@ -81,8 +76,7 @@ def test_a_crash_after_the_first_gave_up_loses_nobody(make_runtime, stores, equa
     eventually(lambda: lost.engine.submitted)
     stores.jobs.request_cancel(first.id)
     stores.jobs.delete(first.id)
-    lost.leases.stop()  # it hangs
-    clock.turn(settings.jobs.lease_s + 1)
+    lose(lost)
     heir = make_runtime(name="heir")
 
     swept = heir.sweep()
@@ -94,8 +88,6 @@ def test_a_crash_after_the_first_gave_up_loses_nobody(make_runtime, stores, equa
 
 
 def test_an_uploaded_recording_outlives_the_job_that_brought_it(make_runtime, stores, in_background):
-    from patience import clip
-
     worker = make_runtime()
     stores.blobs.put("jobs/job_a/reference", clip())
     request = SpeechRequest(text="Mine", voice_id="upload", seed=1)

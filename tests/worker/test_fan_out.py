@@ -130,19 +130,14 @@ def test_two_equal_books_at_once_are_rendered_once(watched, stores, submit, in_b
     assert (samples(stores, jobs[0]) == samples(stores, jobs[1])).all()
 
 
-def test_a_lost_worker_costs_only_what_it_had_not_finished(
-    watched, stores, submit, clock, in_background, settings, monkeypatch
-):
+def test_a_lost_worker_costs_only_what_it_had_not_finished(watched, stores, submit, in_background, lose):
     """The worker that had the job stands still beyond its lease, three segments in its hands; another goes on."""
     lost = watched("lost")
     lost.engine.holds = {f" {line}" for line in LINES[4:]}
     job = submit(BOOK, request=SEED, priority=Priority.BATCH)
     in_background(lost.synthesize, job.id)
     eventually(lambda: stores.segments.stats().rendered == 4 and stores.segments.stats().running == 3)
-    lost.leases.stop()  # it hangs: no heartbeat any more
-    monkeypatch.setattr(lost.renderers, "beat", lambda: None)
-
-    clock.turn(settings.jobs.lease_s + 1)
+    lose(lost)
     heir = watched("heir")
     heir.sweep()
     assert stores.jobs.get(job.id).status is JobStatus.QUEUED
@@ -152,7 +147,11 @@ def test_a_lost_worker_costs_only_what_it_had_not_finished(
     assert sorted(heir.engine.rendered) == sorted(f" {line}" for line in LINES[4:])
     assert np.abs(samples(stores, job) - expected(job)).max() <= LIMIT_16_BIT
     assert stores.jobs.get(job.id).result.cache == "miss", "its own former segments are no hit"
-    lost.engine.holds.clear()  # it wakes up, finds its leases lost, and writes nothing
+    before = stores.segments.stats()
+    lost.engine.holds.clear()
+    lost.line.thaw()  # it wakes up, finds its leases lost, and writes nothing
+    eventually(lambda: not lost.renderers.held and not lost.leases.held)
+    assert stores.segments.stats() == before
 
 
 def test_a_cancel_stops_every_workers_part_of_the_job(watched, stores, submit, in_background):

@@ -15,8 +15,6 @@ from contract.errors import ErrorCode
 from contract.records import items_to_bytes
 from contract.schemas import AudioFormat, Item, Job, JobStatus, Priority, SpeechRequest
 from contract.stores.interfaces import Stores
-from contract.stores.memory import memory_stores
-from contract.stores.opening import open_stores
 from megatts3.audio.join import join
 from megatts3.errors import NonFinite
 from worker.translate import to_sampling_params
@@ -24,12 +22,9 @@ from worker.translate import to_sampling_params
 LIMIT_16_BIT = 1  # a segment is kept in 24 bits and the answer has 16
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
-def stores(request, settings, clock, monkeypatch, tmp_path) -> Stores:
-    monkeypatch.chdir(tmp_path)  # where the files of the second lie
-    if request.param == "memory":
-        return memory_stores(settings, clock=clock)
-    return open_stores(request.getfixturevalue("redis_settings"), clock=clock)
+@pytest.fixture
+def stores(either_stores) -> Stores:
+    return either_stores
 
 
 @pytest.fixture
@@ -55,16 +50,6 @@ def batch(stores, voice):
             estimate_s=3.0,
         )
         return stores.jobs.create(job).job
-
-    return make
-
-
-@pytest.fixture
-def watched(make_runtime):
-    def make(name: str = "worker0", engine=None, **options):
-        built = make_runtime(engine, name=name, **options)
-        built._events.start()
-        return built
 
     return make
 
@@ -207,7 +192,7 @@ def test_a_cancel_stops_every_workers_part_and_leaves_what_was_done(watched, sto
     assert states(stores, job)[:2] == ["done", "done"]
 
 
-def test_a_lost_worker_costs_only_the_items_it_had_not_finished(watched, stores, batch, clock, in_background, settings):
+def test_a_lost_worker_costs_only_the_items_it_had_not_finished(watched, stores, batch, in_background, lose):
     lost = watched("lost")
     texts = [f"item {n}" for n in range(8)]
     lost.engine.holds = set(texts[3:])
@@ -215,14 +200,10 @@ def test_a_lost_worker_costs_only_the_items_it_had_not_finished(watched, stores,
     in_background(lost.synthesize, job.id)
     eventually(lambda: states(stores, job)[:3] == ["done"] * 3)
     before = {n: stores.jobs.items(job.id)[n].result.audio_blob for n in range(3)}
-    lost.leases.stop()
-    with pytest.MonkeyPatch.context() as silenced:  # it tells of nothing any more, however late
-        silenced.setattr(lost.leases, "_renew", lambda *_, **__: None)
-        silenced.setattr(lost.renderers, "beat", lambda: None)
-        clock.turn(settings.jobs.lease_s + 1)
-        heir = watched("heir")
-        heir.sweep()
-        heir.synthesize(job.id)
+    lose(lost)
+    heir = watched("heir")
+    heir.sweep()
+    heir.synthesize(job.id)
 
     assert stores.jobs.get(job.id).status is JobStatus.DONE
     assert states(stores, job) == ["done"] * 8

@@ -12,21 +12,13 @@ from contract.settings import JobSettings, Settings
 from contract.stores.burial import bury
 
 
-def lose(runtime, clock, settings) -> None:
-    """From now on the worker renews nothing, as if it had been killed; its lease runs out."""
-    runtime.leases.stop()
-    clock.turn(settings.jobs.lease_s + 1)
-
-
-def test_a_killed_workers_job_is_requeued_and_done_once(
-    make_runtime, stores, submit, status, sent, clock, settings, in_background
-):
+def test_a_killed_workers_job_is_requeued_and_done_once(make_runtime, stores, submit, sent, in_background, lose):
     killed, survivor = make_runtime(name="killed"), make_runtime(name="survivor")
     killed.engine.gate.clear()
     job = submit()
     zombie = in_background(killed.synthesize, job.id)
     eventually(lambda: killed.engine.submitted)
-    lose(killed, clock, settings)
+    lose(killed)
 
     swept = survivor.sweep()
     assert swept.requeued == (job.id,)
@@ -34,6 +26,7 @@ def test_a_killed_workers_job_is_requeued_and_done_once(
     survivor.synthesize(job.id)
     done = stores.jobs.get(job.id)
     killed.engine.gate.set()  # it was not dead after all, and finishes too
+    killed.line.thaw()
     zombie.join(10)
 
     assert done.status is JobStatus.DONE
@@ -52,7 +45,7 @@ def test_two_workers_that_get_the_same_message_never_both_finish(make_runtime, s
     assert len(one.engine.submitted) + len(two.engine.submitted) == 20
 
 
-def test_a_job_that_takes_down_two_workers_fails(make_runtime, stores, submit, clock, settings, in_background):
+def test_a_job_that_takes_down_two_workers_fails(make_runtime, stores, submit, in_background, lose):
     job = submit()
     survivor = make_runtime(name="survivor")
     doomed = []
@@ -61,7 +54,7 @@ def test_a_job_that_takes_down_two_workers_fails(make_runtime, stores, submit, c
         worker.engine.gate.clear()
         in_background(worker.synthesize, job.id)
         eventually(lambda engine=worker.engine: engine.submitted)
-        lose(worker, clock, settings)
+        lose(worker)
         doomed.append(worker)
         swept = survivor.sweep()
     assert swept.given_up == (job.id,)
@@ -73,9 +66,7 @@ def test_a_job_that_takes_down_two_workers_fails(make_runtime, stores, submit, c
     assert failed.error.code is ErrorCode.WORKER_LOST
 
 
-def test_who_merely_ran_beside_a_poisonous_job_is_not_blamed(
-    make_runtime, stores, submit, clock, settings, in_background
-):
+def test_who_merely_ran_beside_a_poisonous_job_is_not_blamed(make_runtime, stores, submit, in_background, lose):
     """Both were on the first worker; on the second the suspect runs alone, whatever else there is to do."""
     poison, innocent, fresh = submit("Poison."), submit("Innocent."), submit("Fresh.")
     first, second, survivor = (make_runtime(name=name) for name in ("first", "second", "survivor"))
@@ -84,7 +75,7 @@ def test_who_merely_ran_beside_a_poisonous_job_is_not_blamed(
     for job in (poison, innocent):
         in_background(first.synthesize, job.id)
     eventually(lambda: len(first.engine.submitted) == 2)
-    lose(first, clock, settings)
+    lose(first)
     assert set(survivor.sweep().requeued) == {poison.id, innocent.id}
 
     second.engine.gate.clear()
@@ -94,7 +85,7 @@ def test_who_merely_ran_beside_a_poisonous_job_is_not_blamed(
         in_background(second.synthesize, job.id)
     eventually(lambda: len(second._company._waiting) == 2)
     assert [stores.jobs.get(job.id).status for job in (innocent, fresh)] == ["queued", "queued"]
-    lose(second, clock, settings)
+    lose(second)
     swept = survivor.sweep()
 
     assert swept.given_up == (poison.id,)
@@ -117,18 +108,17 @@ def test_a_draining_worker_claims_nothing_that_waited_for_its_turn(make_runtime,
     assert worker.engine.submitted == []
 
 
-def test_a_worker_whose_lease_was_lost_stops_computing(make_runtime, stores, submit, clock, settings, in_background):
+def test_a_worker_whose_lease_was_lost_stops_computing(make_runtime, stores, submit, in_background, lose):
     cut_off, other = make_runtime(name="cut-off"), make_runtime(name="other")
     cut_off.engine.gate.clear()
     job = submit()
-    cut_off.leases.stop()  # it hears nothing for a while …
     task = in_background(cut_off.synthesize, job.id)
     eventually(lambda: cut_off.engine.submitted)
-    clock.turn(settings.jobs.lease_s + 1)
+    lose(cut_off)  # it hears nothing for a while …
     other.sweep()
     other.synthesize(job.id)
 
-    cut_off.leases.beat()  # … and now learns that the job is another's
+    cut_off.line.thaw()  # … and now learns that the job is another's
     task.join(10)
 
     assert not task.is_alive()
@@ -175,15 +165,13 @@ def test_a_message_that_a_dead_process_had_taken_is_sent_again_at_word_of_its_en
     assert sent == [(TaskName.SYNTHESIZE, job.id)]
 
 
-def test_who_lets_a_lease_run_out_may_have_taken_messages_too(
-    make_runtime, stores, submit, sent, clock, settings, in_background
-):
+def test_who_lets_a_lease_run_out_may_have_taken_messages_too(make_runtime, submit, sent, in_background, lose):
     stopped, survivor = make_runtime(name="stopped"), make_runtime(name="survivor")
     stopped.engine.gate.clear()
     held, taken = submit("Held."), submit("Taken.")
     in_background(stopped.synthesize, held.id)
     eventually(lambda: stopped.engine.submitted)
-    lose(stopped, clock, settings)
+    lose(stopped)
     survivor.sweep()
     assert {job_id for _, job_id in sent} == {held.id, taken.id}
     stopped.engine.gate.set()
@@ -196,7 +184,7 @@ def test_what_a_dead_process_held_is_brought_back_at_word_of_its_end(make_runtim
     job = submit()
     in_background(killed.synthesize, job.id)
     eventually(lambda: killed.engine.submitted)
-    killed.leases.stop()
+    killed.line.freeze()
     survivor._events.start()
     survivor.housekeeping.start()
 

@@ -46,7 +46,7 @@ def test_a_suspected_segment_is_rendered_alone(watched, stores, clock):
     eventually(lambda: stores.segments.stats().queued == 0)
 
 
-def test_who_only_waited_for_its_segments_is_no_suspect(watched, stores, submit, clock, settings, in_background):
+def test_who_only_waited_for_its_segments_is_no_suspect(watched, stores, submit, in_background, lose):
     """A long job's worker is lost while others render: it is anybody's fault but the job's, however often."""
     survivor = watched("survivor")
     survivor.engine.gate.clear()
@@ -56,8 +56,7 @@ def test_who_only_waited_for_its_segments_is_no_suspect(watched, stores, submit,
         lost.renderers.stop()
         in_background(lost.synthesize, job.id)
         eventually(lambda: stores.jobs.get(job.id).progress.segments_total == len(LINES))
-        lost.leases.stop()
-        clock.turn(settings.jobs.lease_s + 1)
+        lose(lost)
         survivor.leases.beat()
         survivor.renderers.beat()
         eventually(lambda: job.id in survivor.sweep().requeued)
@@ -68,7 +67,7 @@ def test_who_only_waited_for_its_segments_is_no_suspect(watched, stores, submit,
 
 
 def test_a_suspect_that_waits_to_be_joined_is_not_to_blame_for_what_happens_meanwhile(
-    watched, stores, submit, clock, settings, in_background
+    watched, stores, submit, clock, settings, in_background, lose
 ):
     """A worker was lost as it joined the job; the next one is lost while the job waits there for its turn."""
     job = submit(BOOK, request=SEED)
@@ -89,7 +88,6 @@ def test_a_suspect_that_waits_to_be_joined_is_not_to_blame_for_what_happens_mean
         eventually(lambda: any(guest.alone for guest in tuple(second._company._waiting)))
         second.leases.beat()
         assert stores.jobs.get(job.id).progress.segments_done == len(LINES)
-        second.leases.stop()
-        clock.turn(settings.jobs.lease_s + 1)
+        lose(second)
         assert survivor.sweep().requeued == (job.id,)
         assert stores.jobs.get(job.id).attempts == 1
