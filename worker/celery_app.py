@@ -3,6 +3,7 @@
 How the engine is had is handed in, so that a test of whole processes may bring one of its own.
 """
 
+import gc
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -20,12 +21,12 @@ from megatts3.errors import MegaTTS3Error
 from worker import tasks
 from worker.devices import DeviceUnavailable
 from worker.runtime import Runtime, load_runtime, runtime, set_runtime
+from worker.scratch import FULL_DISK_S
 from worker.shipped_voices import ShippedVoicesError
 
 log = event_log(__name__)
 
 EX_CONFIG = 78  # <sysexits.h>: starting again will not help until somebody changes something
-FULL_DISK_S = 60.0  # what is spoken already waits for room so long; new work is refused meanwhile
 STORE_AWAY_PAUSE_S = 1.0  # between tries while Redis is not there yet: processes may start in any order
 
 
@@ -50,6 +51,8 @@ def serve(settings: Settings, *, load: Callable[..., Runtime] = load_runtime) ->
             set_runtime(built)
             built.start()
             _become_ready(built, settings)
+            gc.collect()
+            gc.freeze()  # what is there now stays: looking through it holds every thread up for 0.2 s each time
         except (MegaTTS3Error, ShippedVoicesError, DeviceUnavailable) as error:
             log.error("worker_cannot_start", reason=error)  # noqa: TRY400 - its text says all, for a person
             raise SystemExit(EX_CONFIG) from error

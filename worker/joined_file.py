@@ -1,11 +1,9 @@
 """Segments → one encoded answer in a file without a name: joined and encoded one after another, never held whole."""
 
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -14,15 +12,15 @@ from contract.schemas import SpeechRequest
 from megatts3.audio.file_encoder import FileEncoder
 from megatts3.audio.join import Joiner
 from megatts3.audio.waveform import Waveform
+from worker.scratch import Scratch, ScratchFile
 
 
 class JoinedFile:
-    """Used by one thread at a time.  What a crash leaves of it is nothing: it has no name."""
+    """Used by one thread at a time."""
 
-    def __init__(self, request: SpeechRequest, *, scratch: Path | None) -> None:
-        """scratch: folder for it, None: the system's."""
+    def __init__(self, request: SpeechRequest, *, scratch: Scratch) -> None:
         self._request, self._scratch = request, scratch
-        self._file: BinaryIO | None = None
+        self._file: ScratchFile | None = None
         self._joiner: Joiner | None = None
         self._encoder: FileEncoder | None = None
         self._samples = 0
@@ -45,12 +43,15 @@ class JoinedFile:
         return self._joiner.finish()
 
     def finish(self, rest: Waveform) -> BinaryIO:
-        """The whole file, open."""
+        """The whole file, open.  STORAGE_FULL."""
         self._encode(rest)
         assert self._encoder is not None
         assert self._file is not None
-        self._encoder.finish()
-        return self._file
+        try:
+            self._encoder.finish()
+        finally:
+            self._file.check()
+        return cast("BinaryIO", self._file)
 
     def close(self) -> None:
         if self._encoder is not None:
@@ -69,18 +70,21 @@ class JoinedFile:
         return self._encoder.sample_rate
 
     def _encode(self, joined: Waveform) -> None:
-        if self._encoder is None:
-            self._file = tempfile.TemporaryFile(dir=self._scratch)  # noqa: SIM115 - open until `close`
+        if self._encoder is None or self._file is None:
+            self._file = self._scratch.open()
             wanted = self._request
             self._encoder = FileEncoder(
-                self._file,
+                cast("BinaryIO", self._file),
                 wanted.response_format.value,
                 source_rate=joined.sample_rate,
                 sample_rate=wanted.sample_rate,
             )
         self._samples += len(joined.samples)
-        with self._timed("encode"):
-            self._encoder.push(joined)
+        try:
+            with self._timed("encode"):
+                self._encoder.push(joined)
+        finally:
+            self._file.check()  # a full disk explains what else was raised
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

@@ -89,16 +89,24 @@ class Joiners:
             return self._changed.wait_for(lambda: name not in self._jobs, timeout_s)
 
     def _work(self) -> None:
-        while (job := self._next()) is not None:
-            ended = job.advance()
-            with self._changed:
-                self._busy.discard(job.name)
-                if ended:
-                    del self._jobs[job.name]
-                    self._rung.pop(job.name, None)
-                elif ended is False:
-                    self._rung[job.name] = None
-                self._changed.notify_all()
+        while self._looked_at_one():  # between two a thread keeps none alive
+            pass
+
+    def _looked_at_one(self) -> bool:
+        """False at the end."""
+        job = self._next()
+        if job is None:
+            return False
+        ended = job.advance()
+        with self._changed:
+            self._busy.discard(job.name)
+            if ended:
+                del self._jobs[job.name]
+                self._rung.pop(job.name, None)
+            elif ended is False:
+                self._rung[job.name] = None
+            self._changed.notify_all()
+        return True
 
     def _next(self) -> Joinable | None:
         with self._changed:

@@ -153,4 +153,5 @@ class OneText:
         return JobProgress(audio_s=self._part.spoken_s)
 
     def close(self) -> None:
+        self._outgoing.close()
         self._part.close()

@@ -49,6 +49,11 @@ class Lease:
         if self.must_stop:
             running.cancel()
 
+    def let_go(self) -> None:
+        """It is over: what is followed refers back to its lease, and its sound would wait for the garbage collector."""
+        with self._lock:
+            self._followed = self.report = None
+
     def stop(self) -> None:
         """Cancel what is followed, if anything is yet."""
         with self._lock:
@@ -92,6 +97,7 @@ class LeaseKeeper:
                 if self._leases.get(lease.work_id) is lease:
                     del self._leases[lease.work_id]
                 self._changed.notify_all()
+            lease.let_go()
 
     @property
     def held(self) -> int:
@@ -132,7 +138,8 @@ class LeaseKeeper:
         """Renew one lease and pass its progress on now: by it is judged whose fault the loss of this worker is."""
         try:
             with lease.telling:
-                self._renew(lease, progress=lease.report() if lease.report is not None else None)
+                report = lease.report
+                self._renew(lease, progress=report() if report is not None else None)
         except ServiceError as error:  # Redis is away: the lease may outlast it
             log.warning("lease_not_renewed", job=lease.job.id, code=error.code)
 

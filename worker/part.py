@@ -1,12 +1,12 @@
 """One text of a job on its way to its file: a job has one, a job of items one an item."""
 
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 from contract.schemas import JobResult, SpeechRequest
 from megatts3.api import Plan, PlannedSegment, SegmentResult
 from worker.joined_file import JoinedFile
 from worker.keeping import Keeper, Sound, Told, predicted_duration_s
+from worker.scratch import Scratch
 from worker.spoken_times import times_of_plan
 from worker.stages import Stages
 
@@ -14,9 +14,7 @@ from worker.stages import Stages
 class Part:
     """Used by one thread at a time; of its segments only what the times need stays in memory."""
 
-    def __init__(
-        self, request: SpeechRequest, *, fingerprint: str | None, is_uploaded: bool, scratch: Path | None
-    ) -> None:
+    def __init__(self, request: SpeechRequest, *, fingerprint: str | None, is_uploaded: bool, scratch: Scratch) -> None:
         self._request, self._fingerprint, self._is_uploaded = request, fingerprint, is_uploaded
         self._file = JoinedFile(request, scratch=scratch)
         self._planned: list[PlannedSegment | None] = []

@@ -39,6 +39,7 @@ from worker.presence import Presence
 from worker.profile_folder import ProfileFolder, ProfileWatch
 from worker.prompt_cache import PromptCache
 from worker.rendering import Renderers
+from worker.scratch import Scratch
 from worker.segment_sweep import SegmentSweep
 from worker.speaking import Speaker
 from worker.speech_engine import SpeechEngine
@@ -78,11 +79,11 @@ class Runtime:
         metrics: Metrics | None = None,
         tracing: Tracing | None = None,
         drain_s: float = DRAIN_S,
-        scratch: Path | None = None,
         leave: Callable[[int], object] = os._exit,
     ) -> None:
         jobs = settings.jobs
         clocks = clocks or Clocks(unix_s=stores.now)
+        scratch = Scratch(settings.storage.temp_dir if settings.storage.temp_dir.is_dir() else None)
         self.settings, self.stores, self.engine, self.name = settings, stores, engine, name
         self._send, self._drain_s, self._compute = send, drain_s, compute
         self._company = Company()
@@ -137,6 +138,7 @@ class Runtime:
             joiners=self.joiners,
             clocks=clocks,
             company=self._company,
+            scratch=scratch,
             is_draining=self._draining.is_set,
         )
         self.presence = Presence(
@@ -345,8 +347,7 @@ def load_runtime(settings: Settings, stores: Stores, *, name: str, send: Send) -
         ),
     )
     tracing = open_tracing(settings.tracing, service="megatts3-worker")
-    scratch = settings.storage.temp_dir if settings.storage.temp_dir.is_dir() else None
-    return Runtime(settings, stores, engine, name=name, compute=compute, send=send, tracing=tracing, scratch=scratch)
+    return Runtime(settings, stores, engine, name=name, compute=compute, send=send, tracing=tracing)
 
 
 _runtime: Runtime | None = None

@@ -27,6 +27,7 @@ from worker.keeping import Keeper, Sound, Told, planned_of, predicted_duration_s
 from worker.leases import Lease, LeaseKeeper
 from worker.manuscript import Manuscript, manuscript_of, read_lines
 from worker.outcomes import Outcomes
+from worker.scratch import Scratch
 from worker.speech_engine import RunningRequest, SpeechEngine
 from worker.spoken_times import times_of
 from worker.spreading import Spreader
@@ -58,10 +59,11 @@ class Speaker:
         joiners: Joiners,
         clocks: Clocks,
         company: Company,
+        scratch: Scratch,
         is_draining: Callable[[], bool],
     ) -> None:
         self._keeper, self._spreader, self._joiners = keeper, spreader, joiners
-        self._company, self._is_draining = company, is_draining
+        self._company, self._scratch, self._is_draining = company, scratch, is_draining
         self._stores, self._engine, self._prompts, self._leases = stores, engine, prompts, leases
         self._figures, self._tracing, self._outcomes, self._clocks = figures, tracing, outcomes, clocks
 
@@ -185,7 +187,7 @@ class Speaker:
             return to_job_progress(running.progress, audio_s=spoken_s)
 
         lease.follow(running, report)
-        outgoing = OutgoingAudio(self._stores.chunks, lease.job, lease.token)
+        outgoing = OutgoingAudio(self._stores.chunks, lease.job, lease.token, scratch=self._scratch)
         for segment in running:
             segments.append(segment)
             outgoing.push(segment.waveform, more=segment.index + 1 < segment.count)

@@ -7,7 +7,6 @@ alone.
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from contract import blob_keys
 from contract.errors import ServiceError
@@ -28,6 +27,7 @@ from worker.manuscript import Line, Manuscript, manuscript_of, read_lines
 from worker.manuscripts import Manuscripts
 from worker.outcomes import Outcomes
 from worker.part import Part
+from worker.scratch import Scratch
 from worker.speech_engine import SpeechEngine
 from worker.stages import Stages
 from worker.streaming import OutgoingAudio
@@ -57,9 +57,8 @@ class Spreader:
         links: Links,
         clocks: Clocks,
         company: Company,
-        scratch: Path | None,
+        scratch: Scratch,
     ) -> None:
-        """scratch: folder for files that grow, None: the system's."""
         self._stores, self._engine, self._prompts, self._leases = stores, engine, prompts, leases
         self._keeper, self._outcomes, self._manuscripts = keeper, outcomes, manuscripts
         self._links, self._clocks, self._scratch = links, clocks, scratch
@@ -85,7 +84,7 @@ class Spreader:
             self._keeper.spoken(job, result)
             return result
 
-        outgoing = OutgoingAudio(self._stores.chunks, job, lease.token)
+        outgoing = OutgoingAudio(self._stores.chunks, job, lease.token, scratch=self._scratch)
         texts = OneText(part, outgoing, keep)
         return Joining(lease, self._fan_out(job, manuscript, stage), texts, self._outcomes, stage, self._duties)
 

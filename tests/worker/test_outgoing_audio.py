@@ -11,7 +11,8 @@ from contract.errors import ErrorCode, ServiceError
 from contract.schemas import AudioFormat, JobStatus
 from megatts3.audio.join import join
 from megatts3.audio.waveform import Waveform
-from worker import segment_audio
+from worker import segment_audio, waiting_sound
+from worker.scratch import Scratch
 from worker.streaming import OutgoingAudio
 from worker.translate import to_sampling_params
 
@@ -90,6 +91,30 @@ def test_who_comes_late_gets_what_was_finished_before(make_runtime, stores, subm
     assert b"".join(chunk.data for chunk in chunks_of(stores, job)) == joined_pcm(job)
 
 
+def test_who_comes_late_to_a_book_gets_it_in_pieces(runtime, stores, submit, monkeypatch):
+    """What nobody has asked for yet lies in a file beyond a bound, and no chunk is longer than a segment."""
+    texts = [f"Sentence number {n}" for n in range(12)]
+    longest = max(
+        len(speech(text, voice_of(clip()), to_sampling_params(submit().request, seed=3)).samples) for text in texts
+    )
+    monkeypatch.setattr(waiting_sound, "IN_MEMORY_BYTES", 2 * longest * 4)
+    job = submit(". ".join(texts) + ".", request=PCM)
+    asked = iter([False] * (len(texts) - 1) + [True] * len(texts))
+    monkeypatch.setattr(stores.chunks, "is_wanted", lambda _: next(asked))
+    opened = []
+    monkeypatch.setattr(Scratch, "open", lambda self, real=Scratch.open: opened.append(real(self)) or opened[-1])
+
+    runtime.synthesize(job.id)
+
+    chunks = chunks_of(stores, job)
+    stored = stores.blobs.get(stores.jobs.get(job.id).result.audio_blob)
+    assert len(chunks) == len(texts)
+    assert b"".join(chunk.data for chunk in chunks) == stored
+    assert max(len(chunk.data) for chunk in chunks) <= 2 * (longest + SAMPLE_RATE)
+    assert len(opened) == 2  # the answer's own, and that of what waited
+    assert all(file.closed for file in opened)
+
+
 def test_a_job_nobody_listens_to_leaves_no_chunks(runtime, stores, submit):
     job = submit(TEXT)
 
@@ -127,7 +152,7 @@ def test_flac_is_not_streamed(runtime, stores, submit):
 def test_broken_sound_is_never_sent(stores, submit):
     job = submit(TEXT, request=PCM)
     stores.chunks.want(job.id)
-    outgoing = OutgoingAudio(stores.chunks, job, 1)
+    outgoing = OutgoingAudio(stores.chunks, job, 1, scratch=Scratch())
 
     with pytest.raises(ServiceError) as refused:
         outgoing.push(Waveform(np.array([0.0, np.nan], np.float32), SAMPLE_RATE))
