@@ -23,6 +23,7 @@
 | `voice:{voice_id}` | hash | API, then worker | both | none |
 | `voices` | zset | API | both | none |
 | `voices:versions` | hash | API | both | none; counts replaced recordings |
+| `voices:preparing` | hash | worker (Lua) | worker | none; an entry leaves when its preparation ended |
 | `audio:{fingerprint}` | string | worker | API | `cache.ttl_s` |
 | `audio:{fingerprint}:about` | hash | worker | API, you | `cache.ttl_s` |
 | `audio:index:used` | zset | both (Lua) | both | none; pruned with the entries |
@@ -161,6 +162,10 @@ class RedisKeys:
     def voice_versions(self) -> str:
         """Hash: voice id to the number of recordings it has had, deleted ones included."""
         return f"{self.root}voices:versions"
+
+    def voices_preparing(self) -> str:
+        """Hash: `<voice id> <worker> <process id>` that prepares it to the voice's version."""
+        return f"{self.root}voices:preparing"
 
     def audio(self, fingerprint: str) -> str:
         """String: the cached audio, compressed or not (see `about`)."""

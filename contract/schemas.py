@@ -290,6 +290,7 @@ class Voice:
     duration_s: float | None = None
     quality: Mapping[str, object] = field(default_factory=dict)  # the reference-clip check
     error: ErrorInfo | None = None
+    losses: int = 0  # workers that were lost while they prepared it
     created_at: float = 0.0
     updated_at: float = 0.0
     request_id: str | None = None

@@ -35,6 +35,7 @@ from worker.leases import LeaseKeeper
 from worker.manuscripts import Manuscripts
 from worker.outcomes import Outcomes
 from worker.planning import Planner
+from worker.preparing import Preparer
 from worker.presence import Presence
 from worker.profile_folder import ProfileFolder, ProfileWatch
 from worker.prompt_cache import PromptCache
@@ -90,6 +91,9 @@ class Runtime:
         self._draining = threading.Event()
         self.leases = LeaseKeeper(stores.jobs, lease_s=jobs.lease_s, heartbeat_s=jobs.heartbeat_s)
         self.prompts = VoicePrompts(stores, engine, PromptCache(max_bytes=PROMPT_CACHE_BYTES))
+        self._preparer = Preparer(
+            stores.voices, self.prompts, self._company, worker=name, max_attempts=jobs.max_attempts
+        )
         self._planner = Planner(stores.plans, engine, self.prompts)
         self._tracing = tracing or NoTracing()
         self.figures = Figures(metrics or Metrics(), worker=name)
@@ -180,6 +184,9 @@ class Runtime:
             self._profiles = ProfileWatch(folder, every_s=jobs.sweep_s)
         self._voice_sweep = VoiceSweep(
             stores.voices,
+            stores.workers,
+            myself=name,
+            max_attempts=jobs.max_attempts,
             send=send_voice,
             resend_after_s=jobs.resend_after_s,
             give_up_after_s=VOICE_GIVEN_UP_S,
@@ -239,8 +246,8 @@ class Runtime:
 
     def prepare_voice(self, voice_id: str, *, parent: str | None = None) -> None:
         span = self._tracing.span("prepare_voice", parent=parent, voice=voice_id, worker=self.name)
-        with self._company.beside(), span:
-            self.prompts.prepare(voice_id)
+        with span:
+            self._preparer.prepare(voice_id)
 
     def sweep(self) -> Swept:
         """Bring back lost jobs and voices, and forget jobs that ended long ago."""
@@ -266,6 +273,7 @@ class Runtime:
     def sweep_buried(self) -> Swept:
         """Bring back what processes held that are known to have ended, and send what is doubted at once."""
         self._segment_sweep.bring_back(buried_only=True)
+        self._voice_sweep.bring_back(buried_only=True)
         jobs = self.settings.jobs
         return sweep(
             self.stores.jobs,

@@ -1,12 +1,13 @@
 """Bring back what a dead worker or a lost message left.  Every worker does it; the store lets one win."""
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from contract.errors import ErrorCode, ErrorInfo
 from contract.schemas import Job, JobStatus, VoiceStatus
-from contract.stores.interfaces import BlobStore, VoiceStore
+from contract.stores.interfaces import BlobStore, VoiceStore, WorkerRegistry
 from contract.stores.job_erasure import erase_job
 from contract.stores.jobs import JobStore
 from contract.telemetry import event_log
@@ -77,25 +78,31 @@ VOICE_GIVEN_UP = ErrorInfo(ErrorCode.WORKER_LOST, "the voice could not be prepar
 
 
 class VoiceSweep:
-    """Voices that stay `preparing`: sent again, each time after twice as long, and given up in the end.
+    """Voices whose worker was lost: sent again at once, and given up when it was the second.
 
-    It may be the voice that takes workers down; so one that begins does not send what others have sent.
+    Those that stay `preparing` though nobody is known to be lost are sent again, too, each time after twice as long,
+    and given up in the end; a worker that begins does not send what others have sent.
     """
 
     def __init__(
         self,
         voices: VoiceStore,
+        workers: WorkerRegistry,
         *,
+        myself: str,
+        max_attempts: int,
         send: Callable[[str], None],
         resend_after_s: float,
         give_up_after_s: float,
         clock: Callable[[], float],
     ) -> None:
         self._voices, self._send, self._clock = voices, send, clock
+        self._workers, self._myself, self._max_attempts = workers, myself, max_attempts
         self._resend_after_s, self._give_up_after_s = resend_after_s, give_up_after_s
         self._looked_at = clock()
 
     def sweep(self) -> None:
+        self.bring_back()
         before, self._looked_at = self._looked_at, self._clock()
         for voice in self._voices.list():
             if voice.status is not VoiceStatus.PREPARING:
@@ -107,6 +114,26 @@ class VoiceSweep:
             elif self._times_due(age_s) > self._times_due(before - voice.updated_at):
                 self._send(voice.id)
                 log.warning("voice_sent_again", voice=voice.id)
+
+    def bring_back(self, *, buried_only: bool = False) -> None:
+        """The first part of a sweep.  A process is lost that is known to have ended or, unless buried_only, that has
+        not been heard of for `jobs.worker_ttl_s`.
+        """
+        begun = [each for each in self._voices.preparing() if each.is_buried or not buried_only]
+        if not begun:
+            return
+        alive = {(worker.name, worker.pid) for worker in self._workers.list()} | {(self._myself, os.getpid())}
+        for each in begun:
+            if not each.is_buried and (each.worker, each.pid) in alive:
+                continue
+            voice = self._voices.lost(each, max_losses=self._max_attempts)
+            if voice is None:  # another sweeper was first, or it is over
+                continue
+            if voice.status is VoiceStatus.PREPARING:
+                self._send(voice.id)
+                log.warning("voice_requeued", voice=voice.id, losses=voice.losses)
+            else:
+                log.error("voice_given_up", voice=voice.id, losses=voice.losses)
 
     def _times_due(self, age_s: float) -> int:
         """How often a voice of this age should have been sent again."""

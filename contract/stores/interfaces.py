@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from contract.canary import CanaryVerdict
-from contract.errors import ErrorInfo
+from contract.errors import ErrorCode, ErrorInfo
 from contract.schemas import (
     AudioFormat,
     Voice,
@@ -66,6 +66,20 @@ class Events(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Preparation:
+    """A voice that a worker's process has begun to prepare.  is_buried: that process is known to have ended."""
+
+    voice_id: str
+    version: int
+    worker: str
+    pid: int
+    is_buried: bool = False
+
+
+VOICE_LOST = ErrorInfo(ErrorCode.WORKER_LOST, "preparing this recording took its workers down again and again")
+
+
 class VoiceStore(Protocol):
     def create(self, voice: Voice, *, replace: bool = False) -> Voice:
         """Write a voice; the stored record (version, times) is returned.
@@ -101,6 +115,35 @@ class VoiceStore(Protocol):
 
     def failed(self, voice_id: str, version: int, error: ErrorInfo) -> bool:
         """→ failed.  False as in prepared."""
+        ...
+
+    def begin_preparing(
+        self, voice_id: str, version: int, *, worker: str, suspects: bool = True, max_losses: int = 2
+    ) -> bool:
+        """Note that this process prepares it from now on, so that it is known should the process be lost.
+
+        False: it is not to be prepared (any more), or so many are at it that their loss would be the last one.
+        suspects False: nor one that a worker was lost with before.
+        """
+        ...
+
+    def end_preparing(self, voice_id: str, *, worker: str) -> None:
+        """This process is at it no more, whatever came of it."""
+        ...
+
+    def preparing(self) -> tuple[Preparation, ...]:
+        """All that were begun and not ended, those of lost processes among them."""
+        ...
+
+    def bury(self, worker: str, pid: int) -> int:
+        """A process is known to have ended: what it had begun is buried.  How many those are."""
+        ...
+
+    def lost(self, preparation: Preparation, *, max_losses: int = 2) -> Voice | None:
+        """Its worker was lost: that is counted, and with so many losses the voice failed with VOICE_LOST.
+
+        Answers the voice; None: somebody counted it before, or it is no longer to be prepared.
+        """
         ...
 
     def update(

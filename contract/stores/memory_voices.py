@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from contract.errors import ErrorCode, ErrorInfo, ServiceError
 from contract.schemas import Voice, VoiceStatus
-from contract.stores.interfaces import Event, EventKind, Events
+from contract.stores.interfaces import VOICE_LOST, Event, EventKind, Events, Preparation
 
 
 class MemoryVoiceStore:
@@ -20,6 +21,7 @@ class MemoryVoiceStore:
         self._lock = threading.RLock()
         self._voices: dict[str, Voice] = {}
         self._versions: dict[str, int] = {}
+        self._preparing: dict[tuple[str, str, int], Preparation] = {}  # by voice, worker, process
 
     def create(self, voice: Voice, *, replace: bool = False) -> Voice:
         with self._lock:
@@ -70,6 +72,7 @@ class MemoryVoiceStore:
                     duration_s=voice.duration_s if duration_s is None else duration_s,
                     quality=dict(quality or {}),
                     error=None,
+                    losses=0,
                 )
             )
             return True
@@ -79,8 +82,53 @@ class MemoryVoiceStore:
             voice = self._voices.get(voice_id)
             if voice is None or voice.version != version:
                 return False
-            self._write(_with(voice, status=VoiceStatus.FAILED, error=error))
+            self._write(_with(voice, status=VoiceStatus.FAILED, error=error, losses=0))
             return True
+
+    def begin_preparing(
+        self, voice_id: str, version: int, *, worker: str, suspects: bool = True, max_losses: int = 2
+    ) -> bool:
+        with self._lock:
+            voice = self._in_preparation(voice_id, version)
+            if voice is None or (voice.losses and not suspects):
+                return False
+            mine = (voice_id, worker, os.getpid())
+            others = sum(key[0] == voice_id and key != mine for key in self._preparing)
+            if voice.losses + others >= max_losses:  # each of them may turn out to be lost
+                return False
+            self._preparing[mine] = Preparation(voice_id, version, worker, os.getpid())
+            return True
+
+    def end_preparing(self, voice_id: str, *, worker: str) -> None:
+        with self._lock:
+            self._preparing.pop((voice_id, worker, os.getpid()), None)
+
+    def preparing(self) -> tuple[Preparation, ...]:
+        with self._lock:
+            return tuple(self._preparing.values())
+
+    def bury(self, worker: str, pid: int) -> int:
+        with self._lock:
+            theirs = [key for key, each in self._preparing.items() if (each.worker, each.pid) == (worker, pid)]
+            self._preparing |= {key: replace(self._preparing[key], is_buried=True) for key in theirs}
+            return len(theirs)
+
+    def lost(self, preparation: Preparation, *, max_losses: int = 2) -> Voice | None:
+        of = preparation
+        with self._lock:
+            begun = self._preparing.pop((of.voice_id, of.worker, of.pid), None)
+            voice = None if begun is None else self._in_preparation(begun.voice_id, begun.version)
+            if voice is None:
+                return None
+            voice = self._voices[voice.id] = replace(voice, losses=voice.losses + 1)
+            if voice.losses < max_losses:
+                return voice
+            return self._write(_with(voice, status=VoiceStatus.FAILED, error=VOICE_LOST))
+
+    def _in_preparation(self, voice_id: str, version: int) -> Voice | None:
+        voice = self._voices.get(voice_id)
+        is_wanted = voice is not None and voice.version == version and voice.status is VoiceStatus.PREPARING
+        return voice if is_wanted else None
 
     def update(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,17 +19,19 @@ from contract.records import (
 from contract.redis_keys import RedisKeys
 from contract.schemas import Voice, VoiceStatus
 from contract.stores.connection import Clock, decoded, lua, translated
+from contract.stores.interfaces import VOICE_LOST, Preparation
 from contract.voice_styles import MARK
 
 
 class RedisVoiceStore:
-    """See interfaces.VoiceStore.  Each change is one run of lua/voices_write.lua."""
+    """See interfaces.VoiceStore.  Each change is one run of lua/voices_write.lua or lua/voices_prepare.lua."""
 
     def __init__(self, redis: Redis, keys: RedisKeys, *, clock: Clock = time.time) -> None:
         self._redis = redis
         self._keys = keys
         self._clock = clock
         self._write = redis.register_script(lua("voices_write"))
+        self._prepare = redis.register_script(lua("voices_prepare"))
 
     def create(self, voice: Voice, *, replace: bool = False) -> Voice:
         stored = self._change(voice.id, "replace" if replace else "create", voice_fields(voice))
@@ -88,6 +91,40 @@ class RedisVoiceStore:
             "error_detail": error.detail,
         }
         return self._change(voice_id, "change", fields, version=version) is not None
+
+    def begin_preparing(
+        self, voice_id: str, version: int, *, worker: str, suspects: bool = True, max_losses: int = 2
+    ) -> bool:
+        return bool(self._preparation("begin", voice_id, worker, os.getpid(), version, int(suspects), max_losses))
+
+    def end_preparing(self, voice_id: str, *, worker: str) -> None:
+        self._preparation("end", voice_id, worker, os.getpid())
+
+    def preparing(self) -> tuple[Preparation, ...]:
+        with translated():
+            begun = decoded(self._redis.hgetall(self._keys.voices_preparing()))
+        found = []
+        for who, what in begun.items():
+            (voice_id, worker, pid), (version, *buried) = who.split(" "), what.split(" ")
+            found.append(Preparation(voice_id, int(version), worker, int(pid), is_buried=bool(buried)))
+        return tuple(found)
+
+    def bury(self, worker: str, pid: int) -> int:
+        return int(self._preparation("bury", "", worker, pid))
+
+    def lost(self, preparation: Preparation, *, max_losses: int = 2) -> Voice | None:
+        of, error = preparation, VOICE_LOST
+        record = decoded(
+            self._preparation("lost", of.voice_id, of.worker, of.pid, max_losses, error.code.value, error.detail)
+        )
+        return voice_from_fields(record) if record else None
+
+    def _preparation(  # Any: the script's own
+        self, what: str, voice_id: str, worker: str, pid: int, *arguments: str | int
+    ) -> Any:
+        keys = [self._keys.voice(voice_id), self._keys.voices_preparing(), self._keys.events()]
+        with translated():
+            return self._prepare(keys=keys, args=[voice_id, f"{self._clock():.6f}", what, worker, pid, *arguments])
 
     def update(
         self,

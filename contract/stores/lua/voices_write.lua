@@ -30,7 +30,7 @@ else
     return record
   end
   if ARGV[4] ~= '' then -- a preparation ended: what the last one said no longer holds
-    redis.call('HDEL', voice, 'error_code', 'error_detail')
+    redis.call('HDEL', voice, 'error_code', 'error_detail', 'losses')
   end
   if #ARGV > 4 then
     redis.call('HSET', voice, unpack(ARGV, 5))
