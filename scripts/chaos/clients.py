@@ -6,12 +6,14 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import requests
 import soundfile
 
+from scripts.chaos import poison_voices
 from scripts.chaos.coded_audio import SAMPLE_RATE, codes_in
 from scripts.chaos.coded_text import CRASH, HANG, clip_of, expected, text_of
 from scripts.chaos.ledger import Entry, Ledger
@@ -87,7 +89,14 @@ class Clients:
             with requests.Session() as session:
                 Client(self, session, random.Random(0)).job(also=word)  # noqa: S311
 
-        thread = threading.Thread(target=send, name="poison")
+        self._apart(send, "poison")
+
+    def poison_voice(self) -> None:
+        """A recording that ends every worker that prepares it, in a thread of its own."""
+        self._apart(lambda: poison_voices.upload(self.url, self.ledger, self.stop), "poison voice")
+
+    def _apart(self, act: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=act, name=name)
         thread.start()
         self._threads.append(thread)
 

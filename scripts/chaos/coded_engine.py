@@ -1,7 +1,7 @@
 """An engine that sleeps as a GPU would and whose sound says whose it is.  No networks.
 
 Texts are sentences of coded_text.py; a voice is a recording with a code in it.  Some texts are poison: one ends the
-process at once, one hangs the engine for ever.
+process at once, one hangs the engine for ever; and so are some recordings.
 """
 
 import os
@@ -32,7 +32,8 @@ from megatts3.api import (
 from megatts3.errors import Cancelled, DeadlineExceeded, EngineStopped, TextEmpty
 from megatts3.pipeline.plan import Phonemized
 from scripts.chaos.coded_audio import SAMPLE_RATE, Coded, codes_in, samples_of
-from scripts.chaos.coded_text import CRASH, HANG, SENTENCE
+from scripts.chaos.coded_text import CRASH, HANG, POISON_VOICES, SENTENCE
+from scripts.chaos.poison_voices import note_death
 
 FRAMES = 8  # of each phone of a planned segment; nothing here is rendered from it
 LOOK_AGAIN_S = 0.01
@@ -106,6 +107,9 @@ class CodedEngine:
     def prepare_voice(self, data: bytes, *, latent: NDArray[Any] | None = None) -> VoicePrompt:  # noqa: ARG002
         heard = decode(data).samples
         (code,) = codes_in(np.where(np.abs(heard) > 0.3, heard, 0.0))
+        if code.voice in POISON_VOICES:
+            note_death(self._spoken_log, code.voice)
+            os.kill(os.getpid(), signal.SIGKILL)
         carried = np.full((4, 32), float(code.voice), dtype=np.float32)
         return VoicePrompt(carried, phones=(145, 148), tones=(0, 0), durations=(8, 8), loudness_lufs=-20.0)
 

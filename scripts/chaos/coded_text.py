@@ -9,6 +9,7 @@ from scripts.chaos.coded_audio import SAMPLE_RATE, Coded, samples_of
 
 SENTENCE = re.compile(r"Request (\d+), part (\d+) of (\d+)[^.]*\.")
 CRASH, HANG = "CRASH", "HANG"  # in a text: poison
+POISON_VOICES = range(60_000, 1 << 16)  # preparing such a recording ends the process at once
 
 
 def sentence(number: int, part: int, parts: int, *, also: str = "") -> str:

@@ -34,6 +34,7 @@ KINDS = {
     "fill_disk": 5,
     "crash_job": 6,
     "hang_job": 4,
+    "crash_voice": 3,
 }
 Found = TypeVar("Found")
 ALWAYS = tuple(KINDS)  # each at least once, then by weight
@@ -169,6 +170,9 @@ class Faults:
 
     def hang_job(self, _fault: Fault) -> None:
         self.clients.poison(HANG)
+
+    def crash_voice(self, _fault: Fault) -> None:
+        self.clients.poison_voice()
 
     # ---- looking
 

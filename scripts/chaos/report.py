@@ -10,6 +10,7 @@ from pathlib import Path
 from scripts.chaos.faults import Fault
 from scripts.chaos.ledger import Ledger
 from scripts.chaos.mini import MiniReport
+from scripts.chaos.poison_voices import too_deadly
 from scripts.chaos.watch import Slope
 
 SLOW_S = 5.0
@@ -78,7 +79,7 @@ def make_report(
         lost=[f"{e.kind} {e.number} {e.job_id} {e.outcome or 'open'} {e.reason}" for e in ledger.lost],
         doubled=[*ledger.doubled, *(f"{job} was announced as done twice" for job in ledger.twice_ended())],
         swapped=[f"{e.kind} {e.number} {e.job_id} {e.audio} {e.reason}" for e in ledger.swapped],
-        surprises=dict(ledger.surprises),
+        surprises=dict(ledger.surprises) | too_deadly(spoken_log),
         refusals=dict(ledger.refusals),
         cache=dict(Counter(e.cache for e in ledger.entries if e.cache)),
         faults=dict(Counter(fault.kind for fault in faults)),

@@ -9,6 +9,7 @@ import pytest
 from scripts.chaos.faults import Fault
 from scripts.chaos.ledger import Ledger
 from scripts.chaos.mini import MiniReport, compared
+from scripts.chaos.poison_voices import note_death
 from scripts.chaos.report import Report, as_markdown, make_report, percentile
 from scripts.chaos.watch import MemoryWatch
 
@@ -119,3 +120,12 @@ def test_what_warms_up_is_told_from_a_leak_by_the_halves_of_its_slope():
     assert leaks.halves_bytes_a_minute == pytest.approx((60_000, 60_000))
     assert warm.halves_bytes_a_minute == pytest.approx((60_000, 0), abs=1.0)
     assert warm.bytes_a_minute > 20_000
+
+
+@pytest.mark.parametrize(("deaths", "is_good"), [(2, True), (3, False)])
+def test_a_recording_may_take_down_two_workers_and_no_third(ledger, tmp_path, deaths, is_good):
+    for _ in range(deaths):
+        note_death(tmp_path / "spoken.log", 60_001)
+    note_death(tmp_path / "spoken.log", 60_002)
+    report = make_report(ledger, (), seed=1, spoken_log=tmp_path / "spoken.log", slopes=[])
+    assert report.is_good is is_good
