@@ -78,7 +78,7 @@ def run(settings: Settings, options: UpOptions) -> ExitCode:
         )
         announce(plan)
         stop = StopRequest()
-        obituaries = Obituaries(open_stores(plan.settings))
+        obituaries = Obituaries(open_stores(plan.settings), plan.settings.storage.temp_dir)
         supervisor = Supervisor(plan.services, clock=time.monotonic, say=say, hurry=stop.hurry, ended=obituaries.note)
         try:
             stop.listen()

@@ -216,6 +216,7 @@ class Job:
     estimate_s: float = 0.0  # expected seconds of audio, see fingerprint.estimate_audio_s
     deadline_at: float | None = None
     attempts: int = 0  # claims so far
+    lost_at: int | None = None  # place of the segment that a worker was lost with as it joined it
     token: int = 0  # fencing token of the last claim
     lease_until: float | None = None
     worker: str | None = None

@@ -40,11 +40,12 @@ class Links:
 
 @dataclass(frozen=True)
 class Taken:
-    """The next segment of an item.  reused: it was there before this job came."""
+    """The next segment of an item.  reused: it was there before this job came;  place: in the manuscript."""
 
     item: int
     segment: SegmentResult
     reused: bool
+    place: int
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ class FanOut:
         trace = heard(record.about, index=at, worker=record.worker, wanted_at=self._wanted_at[at])
         if trace is not None:
             self._rendered(trace)
-        return Taken(item, _spoken(record, line, data), at in self._reused)
+        return Taken(item, _spoken(record, line, data), at in self._reused, at)
 
     def _again(self, item: int, at: int, record: SegmentRecord) -> Failed | None:
         log.warning("segment_missing", job=self._job_id, segment=record.key)  # erased by hand: made again

@@ -1,6 +1,7 @@
 """The items of a batch on their way: each has its own file, its own state in the record, and fails alone."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 
 from contract.errors import ErrorCode, ErrorInfo, ServiceError
 from contract.schemas import Item, ItemState, Job, JobProgress, JobResult, JobStatus
@@ -20,7 +21,7 @@ class ItemTexts:
 
     states: how the items stand, ended ones of a former attempt among them
     new_part: of one item;  keep: puts a whole part in its place;  note: writes states into the record
-    ended: told of the sum
+    ended: told of the sum;  at: to be in while the segment of that place is joined
     """
 
     def __init__(
@@ -34,10 +35,11 @@ class ItemTexts:
         note: Note,
         ended: Callable[[JobResult], None],
         spent_s: Callable[[], float],
+        at: Callable[[int], AbstractContextManager[None]],
     ) -> None:
         self._job, self._items, self._states = job, items, dict(states)
         self._new_part, self._keep, self._note = new_part, keep, note
-        self._ended, self._spent_s = ended, spent_s
+        self._ended, self._spent_s, self._at = ended, spent_s, at
         self._parts: dict[int, Part] = {}
         self._changed: dict[int, ItemState] = {}
 
@@ -48,7 +50,8 @@ class ItemTexts:
                 self._parts[item] = self._new_part(self._items[item])
                 self._set(item, ItemState(JobStatus.RUNNING))
             part = self._parts[item]
-            part.push(taken.segment, reused=taken.reused)
+            with self._at(taken.place):
+                part.push(taken.segment, reused=taken.reused)
             if part.is_whole:
                 self._set(item, ItemState(JobStatus.DONE, result=self._keep(item, part)))
                 self._parts.pop(item).close()

@@ -5,11 +5,12 @@ What becomes of the segments is told by its texts: one (OneText), or the items o
 
 import contextvars
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from contract.errors import ErrorInfo, ServiceError
+from contract.last_words import JoinedLast, LastWords
 from contract.schemas import JobProgress, JobResult
 from worker.company import Company
 from worker.fan_out import Failed, FanOut, Taken
@@ -19,6 +20,8 @@ from worker.part import Part
 from worker.stages import Stages
 from worker.streaming import OutgoingAudio
 from worker.translate import to_job_progress
+
+At = Callable[[int], AbstractContextManager[None]]  # to be in while the segment of that place is joined
 
 AT_A_TIME = 4  # segments of a look: then it is another job's turn
 
@@ -46,10 +49,23 @@ class Texts(Protocol):
 
 @dataclass(frozen=True)
 class Duties:
-    """What is owed so that a crash tells whose fault it was.  tell: passes a lease's progress on now."""
+    """What is owed so that a crash tells whose fault it was.  tell: passes a lease's progress on now;  last_words: are
+    found by who started this process.
+    """
 
     company: Company
     tell: Callable[[Lease], None]
+    last_words: LastWords
+
+    @contextmanager
+    def for_a_segment_of(self, lease: Lease, place: int) -> Iterator[None]:
+        """While a segment of it is joined and encoded.  Alone, where a worker was lost with it at this very place."""
+        alone = lease.job.lost_at == place
+        with (
+            self.company.alone() if alone else self.company.beside(),
+            self.last_words.about(JoinedLast(lease.work_id, place, alone)),
+        ):
+            yield
 
     @contextmanager
     def for_the_end_of(self, lease: Lease) -> Iterator[None]:
@@ -129,13 +145,14 @@ class Joining:
 class OneText:
     """A long text: one file, heard while it is spoken by whoever wants to."""
 
-    def __init__(self, part: Part, outgoing: OutgoingAudio, keep: Callable[[Part], JobResult]) -> None:
-        self._part, self._outgoing, self._keep = part, outgoing, keep
+    def __init__(self, part: Part, outgoing: OutgoingAudio, keep: Callable[[Part], JobResult], *, at: At) -> None:
+        self._part, self._outgoing, self._keep, self._at = part, outgoing, keep, at
 
     def push(self, taken: Taken) -> bool:
         segment = taken.segment
-        self._part.push(segment, reused=taken.reused)
-        self._outgoing.push(segment.waveform, more=segment.index + 1 < segment.count)
+        with self._at(taken.place):
+            self._part.push(segment, reused=taken.reused)
+            self._outgoing.push(segment.waveform, more=segment.index + 1 < segment.count)
         return True
 
     def failed(self, item: int, error: ErrorInfo) -> None:

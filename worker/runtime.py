@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from contract.last_words import LastWords
 from contract.metrics import Metrics
 from contract.own_memory import resident_bytes
 from contract.queues import QUEUE_OF_PRIORITY, QueueName, TaskName
@@ -80,6 +81,7 @@ class Runtime:
         metrics: Metrics | None = None,
         tracing: Tracing | None = None,
         drain_s: float = DRAIN_S,
+        last_words: LastWords | None = None,
         leave: Callable[[int], object] = os._exit,
     ) -> None:
         jobs = settings.jobs
@@ -87,7 +89,7 @@ class Runtime:
         scratch = Scratch(settings.storage.temp_dir if settings.storage.temp_dir.is_dir() else None)
         self.settings, self.stores, self.engine, self.name = settings, stores, engine, name
         self._send, self._drain_s, self._compute = send, drain_s, compute
-        self._company = Company()
+        self._company, self._last_words = Company(), last_words or LastWords()
         self._draining = threading.Event()
         self.leases = LeaseKeeper(stores.jobs, lease_s=jobs.lease_s, heartbeat_s=jobs.heartbeat_s)
         self.prompts = VoicePrompts(stores, engine, PromptCache(max_bytes=PROMPT_CACHE_BYTES))
@@ -127,6 +129,7 @@ class Runtime:
             links=Links(stores.segments, stores.blobs, self.renderers.wake, self.joiners.ring, clocks.unix_s),
             clocks=clocks,
             company=self._company,
+            last_words=self._last_words,
             scratch=scratch,
         )
         self.speaker = Speaker(
@@ -316,6 +319,7 @@ class Runtime:
         self.leases.stop()
         self.engine.stop()
         self._tracing.close()
+        self._last_words.close()
 
     def _drain(self) -> None:
         if not self.leases.wait_until_none(self._drain_s):
@@ -355,7 +359,16 @@ def load_runtime(settings: Settings, stores: Stores, *, name: str, send: Send) -
         ),
     )
     tracing = open_tracing(settings.tracing, service="megatts3-worker")
-    return Runtime(settings, stores, engine, name=name, compute=compute, send=send, tracing=tracing)
+    return Runtime(
+        settings,
+        stores,
+        engine,
+        name=name,
+        compute=compute,
+        send=send,
+        tracing=tracing,
+        last_words=LastWords.open(settings.storage.temp_dir, name),
+    )
 
 
 _runtime: Runtime | None = None

@@ -10,6 +10,7 @@ from functools import partial
 
 from contract import blob_keys
 from contract.errors import ServiceError
+from contract.last_words import LastWords
 from contract.records import items_from_bytes
 from contract.schemas import Item, ItemState, Job, JobResult, JobStatus
 from contract.stores.interfaces import Stores
@@ -57,12 +58,13 @@ class Spreader:
         links: Links,
         clocks: Clocks,
         company: Company,
+        last_words: LastWords,
         scratch: Scratch,
     ) -> None:
         self._stores, self._engine, self._prompts, self._leases = stores, engine, prompts, leases
         self._keeper, self._outcomes, self._manuscripts = keeper, outcomes, manuscripts
         self._links, self._clocks, self._scratch = links, clocks, scratch
-        self._duties = Duties(company, leases.tell)
+        self._duties = Duties(company, leases.tell, last_words)
 
     def text(self, lease: Lease, manuscript: Manuscript, stage: Stages, *, began_s: float) -> Joining:
         """A text of several segments."""
@@ -85,7 +87,7 @@ class Spreader:
             return result
 
         outgoing = OutgoingAudio(self._stores.chunks, job, lease.token, scratch=self._scratch)
-        texts = OneText(part, outgoing, keep)
+        texts = OneText(part, outgoing, keep, at=partial(self._duties.for_a_segment_of, lease))
         return Joining(lease, self._fan_out(job, manuscript, stage), texts, self._outcomes, stage, self._duties)
 
     def items(self, lease: Lease, stage: Stages, *, began_s: float) -> Joining:
@@ -129,6 +131,7 @@ class Spreader:
             note=note,
             ended=told,
             spent_s=lambda: self._clocks.measure_s() - began_s,
+            at=partial(self._duties.for_a_segment_of, lease),
         )
         fan_out = self._fan_out(job, manuscript, stage, skip=frozenset(states))
         return Joining(lease, fan_out, texts, self._outcomes, stage, self._duties)

@@ -5,11 +5,12 @@ Not here: how it is done (redis_jobs.py, memory_jobs.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from contract.errors import ErrorInfo
+from contract.last_words import JoinedLast
 from contract.schemas import ItemState, Job, JobProgress, JobResult, JobStatus, Priority
 
 
@@ -198,8 +199,11 @@ class JobStore(Protocol):
         """
         ...
 
-    def bury(self, worker: str, pid: int) -> int:
-        """A process is known to have ended: its leases have run out, whatever they say.  How many those were."""
+    def bury(self, worker: str, pid: int, *, joining: Collection[JoinedLast] = ()) -> int:
+        """A process is known to have ended: its leases have run out, whatever they say.  How many those were.
+
+        joining: what it was joining; `requeue` counts it
+        """
         ...
 
     def expired(self, limit: int = 100, *, buried_only: bool = False) -> tuple[str, ...]:
@@ -211,6 +215,9 @@ class JobStore(Protocol):
 
         A claim of a job of several segments counts only while it `is_ending`, else it merely waited; nor do claims
         before the last segment that it got done: they brought it on.
+
+        One whose worker was lost as it joined a segment (see `bury`) is a suspect at that place; lost as it joined
+        that alone, it is to blame.
 
         None: its lease is not expired (another sweeper was first).  The caller sends a new message if queued.
         """

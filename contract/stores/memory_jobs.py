@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from contract.errors import ErrorCode, ErrorInfo
+from contract.last_words import JoinedLast
 from contract.schemas import ItemState, Job, JobProgress, JobResult, JobStatus, Priority
 from contract.stores.interfaces import CANCELLING, Event, EventKind, Events
 from contract.stores.jobs import Claim, Created, Heartbeat, JobFilter, JobPage, QueueDepth, flight, with_length
@@ -44,6 +45,7 @@ class MemoryJobStore:
         self._sent_at: dict[str, float] = {}
         self._done_at_crash: dict[str, int] = {}
         self._pids: dict[str, int] = {}
+        self._joining: dict[str, JoinedLast] = {}  # of jobs whose worker is known to be lost
         self._last_token = 0
 
     def create(self, job: Job, *, body_hash: str = "") -> Created:
@@ -212,11 +214,13 @@ class MemoryJobStore:
                 self._events.publish(Event(EventKind.JOB, name, CANCELLING))
             return job
 
-    def bury(self, worker: str, pid: int) -> int:
+    def bury(self, worker: str, pid: int, *, joining: Collection[JoinedLast] = ()) -> int:
+        joined = {each.work_id: each for each in joining}
         with self._lock:
             held = [j for j in self._jobs.values() if j.status is JobStatus.RUNNING and j.worker == worker]
             held = [j for j in held if not j.follows and self._pids[j.id] == pid]
             self._jobs |= {j.id: replace(j, lease_until=0.0) for j in held}
+            self._joining |= {j.id: joined[j.work_id] for j in held if j.work_id in joined}
             return len(held)
 
     def expired(self, limit: int = 100, *, buried_only: bool = False) -> tuple[str, ...]:
@@ -232,7 +236,10 @@ class MemoryJobStore:
                 return None
             if job.cancel_requested:
                 return self._end_all(job, JobStatus.CANCELLED)
-            if job.progress.segments_total > 1 and not job.progress.is_ending:
+            if (joining := self._joining.pop(job.id, None)) is not None:
+                if not joining.alone:  # it or who ran beside it: it is alone there the next time
+                    job = replace(job, attempts=1, lost_at=joining.place)
+            elif job.progress.segments_total > 1 and not job.progress.is_ending:
                 job = replace(job, attempts=job.attempts - 1)  # it waited: for its segments, or for its turn
             elif job.progress.segments_done > self._done_at_crash.get(job.id, 0):
                 self._done_at_crash[job.id] = job.progress.segments_done
@@ -396,6 +403,7 @@ class MemoryJobStore:
             priority=Priority.INTERACTIVE if urgent else heir.priority,
             follows=False,
             lease_until=leader.lease_until,
+            lost_at=leader.lost_at,
             **like(leader),
         )
         if heir.status is JobStatus.QUEUED:
@@ -404,6 +412,8 @@ class MemoryJobStore:
         else:
             self._shared.took_over.add(heir.id)
             self._pids[heir.id] = self._pids[leader.id]
+        if leader.id in self._joining:
+            self._joining[heir.id] = self._joining.pop(leader.id)
         if leader.id in self._done_at_crash:
             self._done_at_crash[heir.id] = self._done_at_crash[leader.id]
         self._shared.lead(leader, heir)

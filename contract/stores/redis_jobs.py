@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from redis import Redis
 
 from contract.errors import ErrorCode, ErrorInfo, ServiceError
+from contract.last_words import JoinedLast
 from contract.records import as_json, item_from_json, item_json, job_fields, job_from_fields, result_json
 from contract.redis_keys import RedisKeys
 from contract.schemas import JOB_ID, ItemState, Job, JobProgress, JobResult, JobStatus, Priority
@@ -203,9 +204,10 @@ class RedisJobStore:
             self._run("cancel", job_id, self._keep_s)
         return self.get(job_id)
 
-    def bury(self, worker: str, pid: int) -> int:
+    def bury(self, worker: str, pid: int, *, joining: Collection[JoinedLast] = ()) -> int:
+        told = [part for each in joining for part in (each.work_id, each.place, int(each.alone))]
         with translated():
-            return int(self._run("bury", "", worker, pid))
+            return int(self._run("bury", "", worker, pid, *told))
 
     def expired(self, limit: int = 100, *, buried_only: bool = False) -> tuple[str, ...]:
         with translated():

@@ -59,12 +59,13 @@ class Stage:
         self.keys = RedisKeys()
         self.also: Callable[[], object] | None = None  # done with each tick, on its thread
         self.nursery = Nursery(born_here=lambda spec: spec.name.startswith("worker") and cast.checkpoint is None)
+        settings = load_settings(environ=self.environment)
         self.supervisor = Supervisor(
             self._services(),
             clock=time.monotonic,
             say=self._say,
             start_child=self.nursery.start,
-            ended=Obituaries(open_stores(load_settings(environ=self.environment))).note,
+            ended=Obituaries(open_stores(settings), settings.storage.temp_dir).note,
         )
         self.supervisor.was_ready = True  # what ends is started again, however often
 

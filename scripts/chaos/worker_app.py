@@ -6,6 +6,7 @@ CHAOS_PACE is "rows,step_s,steps"; CHAOS_SPOKEN a file for one line a computed s
 import os
 from pathlib import Path
 
+from contract.last_words import LastWords
 from contract.settings import Settings, load_settings
 from contract.stores.interfaces import Stores
 from scripts.chaos.coded_engine import CodedEngine, Pace
@@ -21,7 +22,9 @@ def load(settings: Settings, stores: Stores, *, name: str, send: Send) -> Runtim
         Pace(int(rows), float(step_s), int(steps)),
         spoken_log=Path(os.environ["CHAOS_SPOKEN"]),
     )
-    return Runtime(settings, stores, engine, name=name, compute=Compute("cpu", "fp32"), send=send)
+    words = LastWords.open(settings.storage.temp_dir, name)
+    compute = Compute("cpu", "fp32")
+    return Runtime(settings, stores, engine, name=name, compute=compute, send=send, last_words=words)
 
 
 app = serve(load_settings(), load=load)

@@ -28,7 +28,7 @@ def claimed(stores) -> str:
 def test_what_a_worker_held_is_to_be_had_at_once_and_others_hold_nothing(settings, clock, tmp_path, wait):
     stores = memory_stores(settings, clock=clock)
     job_id = claimed(stores)
-    told = Obituaries(stores)
+    told = Obituaries(stores, tmp_path)
     told.note(spec(tmp_path, "worker0", holds_jobs=False), os.getpid())
     told.note(spec(tmp_path, "worker1", holds_jobs=True), os.getpid())
     told.note(spec(tmp_path, "worker0", holds_jobs=True), os.getpid() + 1)
@@ -44,6 +44,6 @@ def test_a_store_that_is_away_is_told_when_it_is_back(own_redis, settings, tmp_p
     stores = open_stores(replace(settings, redis=replace(settings.redis, url=own_redis.url)))
     job_id = claimed(stores)
     own_redis.stop()
-    Obituaries(stores).note(spec(tmp_path, "worker0", holds_jobs=True), os.getpid())
+    Obituaries(stores, tmp_path).note(spec(tmp_path, "worker0", holds_jobs=True), os.getpid())
     own_redis.start()
     wait(lambda: stores.jobs.expired(buried_only=True) == (job_id,), "the worker's job is to be had")

@@ -169,7 +169,7 @@ end
 -- The leader is about to leave: who asked next takes over what is under way.  Answers its id, or nil.
 -- The caller ends the old leader afterwards.
 local TAKEN_OVER = { 'text', 'attempts', 'token', 'progress', 'started_at', 'worker', 'worker_pid',
-  'lease_until', 'done_at_crash' }
+  'lease_until', 'done_at_crash', 'lost_at', 'joining_at', 'joining_alone' }
 local function hand_over()
   local heir = followers()[1]
   if not heir then

@@ -21,7 +21,13 @@ else
   end
   local progress = cjson.decode(get('progress'))
   local done, before = progress.segments_done or 0, tonumber(get('done_at_crash') or 0)
-  if (progress.segments_total or 0) > 1 and not progress.is_ending then -- it waited: for its segments, or for its turn
+  local joining_at, joining_alone = unpack(redis.call('HMGET', job, 'joining_at', 'joining_alone'))
+  redis.call('HDEL', job, 'joining_at', 'joining_alone')
+  if joining_at then
+    if joining_alone == '0' then -- it or who ran beside it: it is alone there the next time
+      redis.call('HSET', job, 'attempts', 1, 'lost_at', joining_at)
+    end
+  elseif (progress.segments_total or 0) > 1 and not progress.is_ending then -- it waited: for its segments, or for its turn
     redis.call('HINCRBY', job, 'attempts', -1)
   elseif done > before then -- it got on since the last crash: that one has nothing to do with this
     redis.call('HSET', job, 'attempts', 1, 'done_at_crash', done)
