@@ -15,13 +15,14 @@ import soundfile
 
 from scripts.chaos import poison_voices
 from scripts.chaos.coded_audio import SAMPLE_RATE, codes_in
-from scripts.chaos.coded_text import CRASH, HANG, clip_of, expected, text_of
+from scripts.chaos.coded_text import CRASH, HANG, SNAG, clip_of, expected, text_of
 from scripts.chaos.ledger import Entry, Ledger
 
 VOICES = 8
 SHARED_TEXTS = 6  # texts that many clients ask for, in every voice: joined jobs and cached audio
 SHARED_FROM = 100
 SYNC_TIMEOUT_S = 175.0
+SNAGGED = 6  # sentences of a text that is poison where it is joined
 TERMINAL = {"done", "failed", "cancelled"}
 CLEAN = {409, 429, 503, 504, 507}  # a plain no, to be asked again
 PAUSE_S = 0.3
@@ -125,12 +126,12 @@ class Client:
         self._speak(entry)
 
     def job(self, *, also: str = "") -> None:
-        self.job_of(1 if also else self._dice.choice([1, 2, 3, 5, 8, 13]), also=also)
+        self.job_of(SNAGGED if also == SNAG else 1 if also else self._dice.choice([1, 2, 3, 5, 8, 13]), also=also)
 
     def job_of(self, parts: int, *, also: str = "") -> Entry:
         """A job of so many sentences, followed to its end."""
         entry = self._new("job", parts)
-        entry.is_poison = also in {CRASH, HANG}
+        entry.is_poison = also in {CRASH, HANG, SNAG}
         if self._submit(entry, also=also):
             self._follow(entry)
         return entry

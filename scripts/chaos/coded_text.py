@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scripts.chaos.coded_audio import SAMPLE_RATE, Coded, samples_of
 
 SENTENCE = re.compile(r"Request (\d+), part (\d+) of (\d+)[^.]*\.")
-CRASH, HANG = "CRASH", "HANG"  # in a text: poison
+CRASH, HANG, SNAG = "CRASH", "HANG", "SNAG"  # in a text: poison; the last where it is joined and encoded
 POISON_VOICES = range(60_000, 1 << 16)  # preparing such a recording ends the process at once
 
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 import redis
 
 from scripts.chaos.clients import Clients
-from scripts.chaos.coded_text import CRASH, HANG
+from scripts.chaos.coded_text import CRASH, HANG, SNAG
 from scripts.chaos.stage import Stage, eventually
 
 RECOVERED_WITHIN_S = 60.0
@@ -35,6 +35,7 @@ KINDS = {
     "crash_job": 6,
     "hang_job": 4,
     "crash_voice": 3,
+    "crash_encoder": 3,
 }
 Found = TypeVar("Found")
 ALWAYS = tuple(KINDS)  # each at least once, then by weight
@@ -170,6 +171,9 @@ class Faults:
 
     def hang_job(self, _fault: Fault) -> None:
         self.clients.poison(HANG)
+
+    def crash_encoder(self, _fault: Fault) -> None:
+        self.clients.poison(SNAG)
 
     def crash_voice(self, _fault: Fault) -> None:
         self.clients.poison_voice()

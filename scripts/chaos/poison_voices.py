@@ -48,19 +48,19 @@ def upload(url: str, ledger: Ledger, stop: threading.Event) -> None:
         stop.wait(PAUSE_S)
 
 
-def note_death(spoken_log: Path | None, voice: int) -> None:
-    """This process is about to end by it."""
+def note_death(spoken_log: Path | None, what: int) -> None:
+    """This process is about to end by this voice, or by the text of this request."""
     if spoken_log is not None:
         with _deaths(spoken_log).open("a", encoding="ascii") as log:
-            log.write(f"{voice} {os.getpid()}\n")
+            log.write(f"{what} {os.getpid()}\n")
 
 
 def too_deadly(spoken_log: Path) -> dict[str, int]:
-    """Recordings that took down more workers than any may, as surprises → how many."""
+    """Recordings and texts that took down more workers than any may, as surprises → how many."""
     path = _deaths(spoken_log)
     lines = path.read_text(encoding="ascii").splitlines() if path.exists() else []
     deaths = Counter(line.split()[0] for line in lines)
-    return {f"workers that voice {voice} took down": n for voice, n in deaths.items() if n > MOST_DEATHS}
+    return {f"workers that {what} took down": n for what, n in deaths.items() if n > MOST_DEATHS}
 
 
 def _deaths(spoken_log: Path) -> Path:

@@ -10,6 +10,7 @@ from contract.last_words import LastWords
 from contract.settings import Settings, load_settings
 from contract.stores.interfaces import Stores
 from scripts.chaos.coded_engine import CodedEngine, Pace
+from scripts.chaos.deadly_encoder import crash_where_it_says
 from worker.celery_app import serve
 from worker.devices import Compute
 from worker.runtime import Runtime, Send
@@ -27,4 +28,5 @@ def load(settings: Settings, stores: Stores, *, name: str, send: Send) -> Runtim
     return Runtime(settings, stores, engine, name=name, compute=compute, send=send, last_words=words)
 
 
+crash_where_it_says(Path(os.environ["CHAOS_SPOKEN"]))
 app = serve(load_settings(), load=load)

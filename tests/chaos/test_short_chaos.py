@@ -9,7 +9,16 @@ from scripts.chaos.stage import Cast
 pytestmark = [pytest.mark.redis, pytest.mark.timeout(600)]
 
 SOON = {"JOBS_LEASE_S": "3", "JOBS_HEARTBEAT_S": "0.5", "JOBS_SWEEP_S": "0.5", "JOBS_WORKER_TTL_S": "4"}
-KINDS = ("kill_worker", "kill_api_process", "kill_redis", "freeze_worker", "term_worker", "fill_disk", "crash_voice")
+KINDS = (
+    "kill_worker",
+    "kill_api_process",
+    "kill_redis",
+    "freeze_worker",
+    "term_worker",
+    "fill_disk",
+    "crash_voice",
+    "crash_encoder",
+)
 
 
 def test_nothing_is_lost_doubled_or_swapped(tmp_path):

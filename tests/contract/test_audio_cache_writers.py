@@ -15,6 +15,7 @@ import redis
 
 from contract.redis_keys import RedisKeys
 from contract.schemas import AudioFormat
+from contract.stores import connection
 from contract.stores.interfaces import CachedAudio
 from contract.stores.opening import open_stores
 
@@ -30,8 +31,18 @@ def mp3(size: int, voice_id: str = "alice") -> CachedAudio:
     return CachedAudio(bytes(size), voice_id, AudioFormat.MP3, duration_s=1.0, sample_rate=24_000)
 
 
+PATIENCE_S = 60.0
+
+
 @pytest.fixture
-def small(redis_settings):
+def small(redis_settings, monkeypatch):
+    """A small cache whose Redis is waited for, as no request would wait.
+
+    On a machine that stands still for more than a second the cache rightly gives its Redis up: not what is asked here.
+    """
+    monkeypatch.setattr(connection, "BRIEFLY_S", PATIENCE_S)
+    waited = replace(redis_settings.redis, timeout_s=PATIENCE_S, connect_timeout_s=PATIENCE_S)
+    redis_settings = replace(redis_settings, redis=waited)
     return replace(redis_settings, cache=replace(redis_settings.cache, max_bytes=BUDGET))
 
 
