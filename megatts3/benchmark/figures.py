@@ -25,6 +25,8 @@ class Cell:
     rows_per_step, padding_waste, steps_per_s: of the DiT's forwards; waste is the padded share of their frames
     ceiling_share:  the DiT's operations, padding left out, over what matrix products alone could have done in the
                     time of its forwards, or of the whole window where a contender does not count that time
+    machine_share:  what matrix products did just before and after, over what they did at the start of the run: below 1
+                    the machine itself was slower, and this cell is not to be compared with others by the clock
     scheduler_share: time between the forwards that goes to choosing, batching and handing out, over theirs
     wrong:          requests whose sound was not what was planned, and why
     """
@@ -49,6 +51,7 @@ class Cell:
     padding_waste: float
     steps_per_s: float
     ceiling_share: float
+    machine_share: float
     scheduler_share: float
     wrong: tuple[str, ...]
 
@@ -67,9 +70,13 @@ def cell(
     *,
     operations: float,
     ceiling: float,
+    ceiling_meanwhile: float,
     threads: int,
 ) -> Cell:
-    """Windows of the same load as one; operations: of the DiT in all of them, ceiling: per second."""
+    """Windows of the same load as one; operations: of the DiT in all of them.
+
+    ceiling: operations per second that the machine can do, found at the start;  ceiling_meanwhile: around the windows
+    """
     timings = [timing for window in windows for timing in window.timings]
     latencies = [timing.latency_s for timing in timings]
     firsts = [timing.to_first_audio_s for timing in timings]
@@ -101,6 +108,7 @@ def cell(
         padding_waste=counted.padding_waste,
         steps_per_s=counted.steps / duration_s,
         ceiling_share=operations / ((counted.step_s or duration_s) * ceiling),
+        machine_share=ceiling_meanwhile / ceiling,
         scheduler_share=counted.scheduler_share,
         wrong=tuple(f"request {timing.number}: {timing.wrong}" for timing in timings if timing.wrong is not None),
     )

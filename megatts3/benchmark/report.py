@@ -18,7 +18,7 @@ _COLUMNS = (
     "contender", "load", "requests", "sound, s", "s of sound a second", "RTF", "processor s per s",
     "share of the processor", "p50", "p95", "p99",
     "first audio p50", "p95", "rows a step", "padding", "steps a second", "share of the ceiling",
-    "scheduler",
+    "machine", "scheduler",
 )  # fmt: skip
 
 
@@ -76,6 +76,7 @@ def cell_table(cells: Sequence[Cell]) -> str:
                 _shown(c.padding_waste, "%"),
                 f"{c.steps_per_s:.1f}",
                 _shown(c.ceiling_share, "%"),
+                _shown(c.machine_share, "%"),
                 _shown(c.scheduler_share, "%"),
             )
         )

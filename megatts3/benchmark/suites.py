@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from statistics import mean
 
 import torch
 
@@ -27,6 +28,7 @@ from megatts3.sampling.params import SamplingParams
 
 CLIENTS = (1, 2, 4, 8, 16, 32, 64)
 SIDE_BY_SIDE_CLIENTS = 16
+AGAIN_CLIENTS = 4
 OFFERED_SHARES = (0.3, 0.6, 0.8, 0.95)  # of what the closed loop showed to be possible
 PAGE_CHARACTERS = 1_000
 OFFICIAL_REQUEST_S, OFFICIAL_STEPS = 10.0, 4
@@ -92,30 +94,57 @@ class Bench:
     def closed(self, asked: Sequence[BenchRequest], clients: int, names: Sequence[str], rounds: int) -> list[Cell]:
         """The same requests for all, contenders by turns in each round."""
         windows: dict[str, list[Window]] = {name: [] for name in names}
+        meanwhile: dict[str, list[float]] = {name: [] for name in names}
         for _ in range(rounds):
             for name in names:
-                windows[name].append(closed_loop(self.contenders[name], asked, clients))
-        return [self._cell(name, "closed", clients, windows[name], asked) for name in names]
+                with self._watching(name, meanwhile[name]):
+                    windows[name].append(closed_loop(self.contenders[name], asked, clients))
+        return [self._cell(name, "closed", clients, windows[name], meanwhile[name], asked) for name in names]
 
     def offered(self, asked: Sequence[BenchRequest], name: str, per_second: float) -> Cell:
         """Requests that come when they like, to one contender."""
-        window = offered_load(self.contenders[name], asked, per_second, self.setup.seed)
-        return self._cell(name, "offered", per_second, [window], asked)
+        meanwhile: list[float] = []
+        with self._watching(name, meanwhile):
+            window = offered_load(self.contenders[name], asked, per_second, self.setup.seed)
+        return self._cell(name, "offered", per_second, [window], meanwhile, asked)
 
     def close(self) -> None:
         for contender in self.contenders.values():
             contender.close()
 
+    @contextmanager
+    def _watching(self, name: str, found: list[float]) -> Iterator[None]:
+        """What the machine can do before and after: a later load is also a later time."""
+        device, dtype = self.setup.engine.device, _dtype(name, self.setup)
+        found.append(matrix_ceiling(device, dtype))
+        yield
+        found.append(matrix_ceiling(device, dtype))
+
     def _cell(
-        self, name: str, mode: str, load: float, windows: Sequence[Window], asked: Sequence[BenchRequest]
+        self,
+        name: str,
+        mode: str,
+        load: float,
+        windows: Sequence[Window],
+        meanwhile: Sequence[float],
+        asked: Sequence[BenchRequest],
     ) -> Cell:
         operations = len(windows) * request_operations(self.subject.networks.dit.config, asked)
         threads = torch.get_num_threads()
-        found = cell(name, mode, load, windows, operations=operations, ceiling=self._ceilings[name], threads=threads)
+        found = cell(
+            name,
+            mode,
+            load,
+            windows,
+            operations=operations,
+            ceiling=self._ceilings[name],
+            ceiling_meanwhile=mean(meanwhile),
+            threads=threads,
+        )
         self.say(
             f"{self.subject.name}, {mode} {load:g}, {name}: {found.audio_per_s:.2f} s of sound a second,"
             f" {found.processor_per_audio_s:.3f} s of processor each, p95 {found.latency_p95:.2f} s,"
-            f" first audio p50 {found.first_audio_p50:.2f} s"
+            f" first audio p50 {found.first_audio_p50:.2f} s, machine {100 * found.machine_share:.0f} %"
         )
         return found
 
@@ -152,6 +181,9 @@ def _installed(bench: Bench, findings: Findings, clients: Sequence[int]) -> None
     for count in clients:
         asked = bench.ask(list(islice(endless, max(8, 2 * count))))
         loads += bench.closed(asked, count, setup.contenders if count == 1 else (ours,), 1)
+    # Throughput may fall with the clients, or with the time that has passed: few clients once more tell which.
+    again = bench.ask(list(islice(endless, 4 * AGAIN_CLIENTS)))
+    findings.cells["few clients again, after many"] = bench.closed(again, AGAIN_CLIENTS, (ours,), 1)
     most = max(c.audio_per_s for c in loads if c.contender == ours)
     offers = findings.cells["offered load"] = []
     for share in OFFERED_SHARES:

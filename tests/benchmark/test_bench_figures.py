@@ -35,7 +35,9 @@ def window():
 
 
 def make(contender="ours", load=16, **changes):
-    found = cell(contender, "closed", load, [window()], operations=100.0, ceiling=40.0, threads=2)
+    found = cell(
+        contender, "closed", load, [window()], operations=100.0, ceiling=40.0, ceiling_meanwhile=30.0, threads=2
+    )
     return Cell(**{**found.__dict__, **changes})
 
 
@@ -49,6 +51,7 @@ def test_figures_of_a_window():
     assert (found.rows_per_step, found.padding_waste) == (3.0, pytest.approx(0.1))
     assert found.steps_per_s == 2.0
     assert found.ceiling_share == pytest.approx(100.0 / (2.5 * 40.0))
+    assert found.machine_share == pytest.approx(0.75)  # of what it did at the start
     assert found.scheduler_share == pytest.approx(0.04)
     assert found.processor_share == pytest.approx(0.4)
     assert found.wrong == ("request 2: no",)
@@ -126,6 +129,7 @@ def test_the_report_has_every_figure(tmp_path):
     assert whole["cells"]["side by side"][1]["contender"] == "baseline"
     text = to_markdown(findings)
     assert "| ≥ 4.00 x | ≥ 10.00 x | 4.50 x | clock | must reached |" in text
+    assert "| 75.0 % | 4.0 % |" in text
     assert "request 2: no" in text
     document = tmp_path / "page.md"
     document.write_text("before\n<!-- measured speed: begin -->\nold\n<!-- measured speed: end -->\nafter\n")
