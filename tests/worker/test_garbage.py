@@ -29,10 +29,12 @@ def ours_in_garbage():
         return sorted(kind for kind in kinds if kind.startswith(OURS))
 
     gc.collect()
+    gc.freeze()  # whatever other tests left and somebody lets go later is not ours
     gc.disable()
     yield found
     gc.set_debug(0)
     gc.garbage.clear()
+    gc.unfreeze()
     gc.enable()
 
 
