@@ -59,6 +59,7 @@ class Stage:
         self.keys = RedisKeys()
         self.also: Callable[[], object] | None = None  # done with each tick, on its thread
         self.nursery = Nursery(born_here=lambda spec: spec.name.startswith("worker") and cast.checkpoint is None)
+        self.disk.mkdir(parents=True, exist_ok=True)
         settings = load_settings(environ=self.environment)
         self.supervisor = Supervisor(
             self._services(),
@@ -109,8 +110,6 @@ class Stage:
         return folder
 
     def _services(self) -> tuple[ServiceSpec, ...]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.disk.mkdir(exist_ok=True)
         logs, environment = self.folder / "logs", self.environment
         services = [
             embedded_redis(
